@@ -1,0 +1,96 @@
+/* The one walk over a journal's records, for opening, readers, verify and repair (J3, J4).
+ *
+ * A segment ends where a later one begins: with f the first record of a segment, everything at or above f in segments of
+ * lower index is dead. The walk goes from a record over the live parts in index order, block after block; it stops at the first
+ * place where the next record is not found, for whatever reason. Whether that is the end or damage is decided by the highest
+ * `durable` that anything on the disk claims (segments_claim), by the caller.
+ *
+ * Uses the file door, blocks, allocates. Reads directly where that is to be had. */
+#ifndef ROGER_JOURNAL_WALK_H
+#define ROGER_JOURNAL_WALK_H
+
+#include "base/failure.h"
+#include "file/file.h"
+#include "journal/format.h"
+
+struct segment {
+	uint64_t index;
+	int file;                     /* -1 when it could not be opened any more (deleted meanwhile) */
+	bool direct;
+	uint64_t size;
+	uint64_t inode;
+	uint64_t modified_ns;
+	enum format_fault header_fault;
+	struct segment_header header; /* valid with FORMAT_OK */
+	uint64_t first;               /* f, 0: not known (unused, or its batches are not found) */
+	uint64_t claim;               /* the highest `durable` that segment_search has found in it, 0 */
+	bool searched;                /* to its end */
+};
+
+struct segments {
+	int directory;
+	struct file_geometry geometry;
+	struct segment *list;         /* by index, ascending */
+	uint32_t count;
+	uint8_t *buffer;              /* for searching */
+	size_t buffer_size;
+};
+
+/* List, open and read the headers of all segments of a journal directory (borrowed, stays open). Also looks at each one's first
+ * batch, so that `first` is known where that is whole. A segment that disappears meanwhile is left out.
+ * 0, or -errno with *why set (EIO: exit 74; an unreadable directory: 66 or 74). */
+int segments_load(int directory, struct segments *ret, struct failure *why);
+void segments_free(struct segments *set);
+
+/* Look at every block boundary from `from_offset` (0: behind the header) to the end of the file for batch headers that fit
+ * this segment: sets first (if still 0) and claim. This is for `durable` and f only. 0 or -errno. */
+int segment_search(struct segments *set, struct segment *segment, uint64_t from_offset);
+
+/* The lowest f of the segments behind position `at` in the list, UINT64_MAX when none is known: from there on, records in
+ * list[at] are dead. */
+uint64_t segments_bound(const struct segments *set, uint32_t at);
+
+/* A batch as the walk meets it; frames and header are borrowed until the next call. */
+struct walk_batch {
+	struct batch_header header;
+	const uint8_t *frames;
+	uint32_t position;       /* in the list of segments */
+	uint64_t offset;         /* of the batch header in its file */
+	uint64_t end;            /* behind its last frame */
+};
+
+struct walk_place {
+	uint64_t record;         /* the record that was not found there */
+	uint32_t position;       /* in the list; == count when there is no segment where it could be */
+	uint64_t offset;
+	uint64_t segment_index;  /* 0 when there is none */
+	uint64_t last_record;    /* the last record of the batch that is broken there, when its header is whole; else == record */
+	char what[120];          /* "frame checksum", "batch header checksum", "zeros", "end of file", "no segment" ... */
+};
+
+struct walk;
+
+/* Begin at record `from` (1 ...), the first that is wanted: batches wholly below it are passed over with only their headers checked.
+ * `skip_to`: segments with an index at or below this are not looked at (0: none; opening passes the snapshot's). */
+int walk_create(struct segments *set, uint64_t from, uint64_t skip_to, struct walk **ret_walk);
+void walk_destroy(struct walk *walk);
+
+/* The next batch, in record order, also of count 0 (seals and ends of streams, where they stand in live parts).
+ * 1: *ret is set. 0: the next record was not found, *ret_place says where; call again only after walk_retry. -errno: a block could not be
+ * read (J4: never an end), *ret_place says where. */
+int walk_next(struct walk *walk, struct walk_batch *ret, struct walk_place *ret_place);
+
+/* Look at the same place again, with fresh reads (a reader of a live journal; segments that came meanwhile are found when the
+ * caller has reloaded the set and created a new walk). */
+void walk_retry(struct walk *walk);
+
+/* The record that the walk expects next. */
+uint64_t walk_record(const struct walk *walk);
+
+/* The highest `durable` in any header that the walk has met. */
+uint64_t walk_claim(const struct walk *walk);
+
+/* The offset from which segment_search must go on to see everything of segment `position` that the walk has not. */
+uint64_t walk_offset(const struct walk *walk);
+
+#endif
