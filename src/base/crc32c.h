@@ -11,4 +11,7 @@
 /* Any thread. The processor's instruction where there is one (chosen at run time), else a table. */
 uint32_t crc32c(uint32_t crc, const void *data, size_t size);
 
+/* The same by table alone, whatever the processor has: what crc32c() is tested against. */
+uint32_t crc32c_by_table(uint32_t crc, const void *data, size_t size);
+
 #endif

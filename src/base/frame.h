@@ -46,6 +46,11 @@ bool stream_id_equal(const struct stream_id *a, const struct stream_id *b);
 bool stream_id_is_plain(const struct stream_id *id);
 struct stream_id stream_id_plain(uint64_t first_record);
 
+/* The id of the stream of that name (docs/protocol.md, "Stream ids"), and an ephemeral stream's id from 16 random
+ * bytes. Neither is ever zero or a plain connection's. */
+void stream_id_of_name(const char *name, struct stream_id *ret);
+void stream_id_of_random(const uint8_t random[STREAM_ID_SIZE], struct stream_id *ret);
+
 /* The part of a frame's checksum that is the same for all frames of a stream: crc32c of the id. */
 uint32_t frame_seed(const struct stream_id *id);
 
@@ -56,6 +61,6 @@ uint32_t frame_checksum(uint32_t seed, uint64_t seq, uint32_t size, const uint8_
 void frame_put_header(uint8_t out[FRAME_HEADER_SIZE], struct frame_header header);
 struct frame_header frame_get_header(const uint8_t in[FRAME_HEADER_SIZE]);
 
-uint32_t history_next(uint32_t h, uint32_t frame_checksum);
+uint32_t history_next(uint32_t h, uint32_t checksum);
 
 #endif

@@ -25,7 +25,7 @@
 /* --- journal */
 #define STAGING_SIZE (4 * MIB)          /* one commit at most: large enough that a disk's latency is paid by many */
 #define SEGMENT_FIRST_SIZE (8 * MIB)    /* an almost empty journal stays small (with its spare: 24 MiB) */
-#define SEGMENT_SIZE_MIN (64 * KIB)     /* room for tests; below that headers and padding dominate */
+#define SEGMENT_SIZE_MIN (256 * KIB)    /* must hold what one receive buffer brings as one commit, and still leave room */
 #define SEGMENT_SIZE_MAX (16 * GIB)     /* keeps offsets far from any overflow; opening reads two of them */
 #define ZERO_STEP_SIZE (256 * KIB)      /* one zero step takes about 0.2 ms: what a commit may have to wait for */
 #define ZERO_STEP_PAUSE_NS (4 * MS_NS)  /* beside a busy journal: 256 KiB each 4 ms is 64 MB/s, a tenth of its speed */

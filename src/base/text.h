@@ -32,6 +32,10 @@ int text_parse_duration(const char *text, uint64_t *ret_ns);
 /* A plain decimal number, nothing else around it. 0, or -EINVAL, -ERANGE. */
 int text_parse_u64(const char *text, uint64_t *ret_value);
 
+/* `value` in decimal, NUL-terminated. Returns the length. */
+enum { TEXT_U64_SIZE = 21 };
+size_t text_u64(uint64_t value, char out[TEXT_U64_SIZE]);
+
 /* "2026-11-22T14:06:00.123456789Z" from ns since the epoch, UTC. */
 enum { TEXT_TIME_SIZE = 40 };
 const char *text_time(uint64_t realtime_ns, char out[TEXT_TIME_SIZE]);
