@@ -1,0 +1,228 @@
+"""Build Roger and run its tests; the last line is `N passed, N failed, N skipped` over single test cases.
+
+usage: scripts/python scripts/test.py [STAGE...] [-- PYTEST-ARGUMENT...]
+
+Stages, all by default: unit (release build), asan (ASan and UBSan), tsan, purity, blackbox.
+Exit status 0 when nothing failed, 1 otherwise.
+"""
+
+import concurrent.futures
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+NINJA = "ninja"
+STAGES = ("unit", "asan", "tsan", "purity", "blackbox")
+
+# Where each build lives, and its options. Sanitizers report the first fault and end the program with it.
+BUILDS = {
+    "unit": ("build", []),
+    "asan": ("build-asan", ["-Dbuildtype=debugoptimized", "-Db_sanitize=address,undefined",
+                            "-Dc_args=-fno-sanitize-recover=all -fno-omit-frame-pointer"]),
+    "tsan": ("build-tsan", ["-Dbuildtype=debugoptimized", "-Db_sanitize=thread"]),
+}
+SANITIZER_ENV = {
+    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=1",
+    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+SLOWER = {"unit": 1, "asan": 3, "tsan": 5}  # how much longer than its own limit a test may take under a sanitizer
+BLACKBOX_TIMEOUT_S = 240
+
+
+class Totals:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.failures = []
+        self.skips = []
+
+    def add(self, passed, failures, skips):
+        self.passed += passed
+        self.failed += len(failures)
+        self.skipped += len(skips)
+        self.failures += failures
+        self.skips += skips
+
+    def line(self):
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def indented(text, limit=200):
+    lines = text.splitlines()
+    if len(lines) > limit:
+        lines = lines[: limit // 2] + [f"... {len(lines) - limit} lines ..."] + lines[-limit // 2:]
+    return "\n".join("    " + line for line in lines)
+
+
+def build(stage):
+    """Set up (once) and build everything in a stage's directory. Returns what went wrong, or None."""
+    directory, options = BUILDS[stage]
+    path = os.path.join(TOP, directory)
+    if os.environ.get("CI"):
+        options = options + ["-Dwerror=true"]
+    if not os.path.exists(os.path.join(path, "build.ninja")):
+        commands = [["meson", "setup", path, TOP, "-Dtests=true"] + options]
+    elif option_of(path, "tests") is not True:
+        commands = [["meson", "configure", path, "-Dtests=true"]]
+    else:
+        commands = []
+    commands.append([NINJA, "-C", path])
+    for command in commands:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        if done.returncode != 0:
+            return done.stdout
+        warnings = done.stdout.count("warning:")
+        if warnings:
+            say(indented(done.stdout))
+    return None
+
+
+def option_of(path, name):
+    out = subprocess.run(["meson", "introspect", path, "--buildoptions"], capture_output=True, text=True)
+    if out.returncode != 0:
+        return None
+    return next((o["value"] for o in json.loads(out.stdout) if o["name"] == name), None)
+
+
+RESULT = re.compile(r"^(not )?ok (\d+)\b(?: - | )?(.*)$", re.MULTILINE)
+
+
+def results_of(output):
+    """The test cases in a program's TAP output: (number passed, names failed, names skipped)."""
+    passed, failed, skipped = 0, [], []
+    for match in RESULT.finditer(output):
+        name = match.group(3).strip()
+        if name.startswith("# SKIP"):  # cmocka writes a skipped case as "not ok N # SKIP name"
+            skipped.append(name[len("# SKIP"):].strip() or match.group(2))
+        elif "# SKIP" in name:
+            skipped.append(name.split("#")[0].strip())
+        elif match.group(1):
+            failed.append(name or match.group(2))
+        else:
+            passed += 1
+    return passed, failed, skipped
+
+
+def run_program(stage, test):
+    """One test program. Returns (line to print, output to show or None, results)."""
+    env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP", **test["env"])
+    if stage != "unit":
+        env.update(SANITIZER_ENV)
+    began = time.monotonic()
+    with tempfile.TemporaryFile() as out:
+        try:
+            status = subprocess.run(test["cmd"], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=env,
+                                    cwd=test["workdir"] or TOP, timeout=test["timeout"] * SLOWER[stage]).returncode
+        except subprocess.TimeoutExpired:
+            status = "timeout"
+        out.seek(0)
+        output = out.read().decode(errors="replace")
+    passed, failed, skipped = results_of(output)
+    name = f"{stage}/{test['name']}"
+    if not passed and not failed and not skipped and status == 0:
+        passed = 1  # a program that is one test
+    if status != 0 and not failed:
+        what = "timed out" if status == "timeout" else f"exit status {status}" if status > 0 else f"signal {-status}"
+        failed = [what]
+    seconds = time.monotonic() - began
+    verdict = "FAIL" if failed else "ok"
+    line = f"  {verdict:4} {name:40} {passed:4} passed" + (f", {len(failed)} failed" if failed else "") + \
+        (f", {len(skipped)} skipped" if skipped else "") + (f"  ({seconds:.1f} s)" if seconds >= 1 else "")
+    return line, output if failed else None, (passed, [f"{name}: {f}" for f in failed], [f"{name}: {s}" for s in skipped])
+
+
+def stage_units(stage, totals):
+    trouble = build(stage)
+    if trouble is not None:
+        say(indented(trouble))
+        totals.add(0, [f"{stage}: the build failed"], [])
+        return
+    path = os.path.join(TOP, BUILDS[stage][0])
+    listed = subprocess.run(["meson", "introspect", path, "--tests"], capture_output=True, text=True, check=True)
+    tests = json.loads(listed.stdout)
+    with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
+        for line, output, results in pool.map(lambda t: run_program(stage, t), tests):
+            say(line)
+            if output is not None:
+                say(indented(output))
+            totals.add(*results)
+
+
+def stage_purity(totals):
+    done = subprocess.run([sys.executable, os.path.join(TOP, "tests/purity/check"), os.path.join(TOP, "build")],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    passed, failed, skipped = results_of(done.stdout)
+    if done.returncode != 0 and not failed:
+        failed = [f"exit status {done.returncode}"]
+    say(indented(done.stdout) if failed else f"  ok   {'purity':40} {passed:4} passed")
+    totals.add(passed, [f"purity: {f}" for f in failed], skipped)
+
+
+def stage_blackbox(totals, arguments):
+    with tempfile.TemporaryDirectory() as directory:
+        report = os.path.join(directory, "report.xml")
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=8", "--tb=short",
+                   "-rs", f"--junitxml={report}", "-o", "junit_family=xunit2", os.path.join(TOP, "tests/blackbox")]
+        try:
+            done = subprocess.run(command + arguments, stdin=subprocess.DEVNULL, cwd=TOP, timeout=BLACKBOX_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            totals.add(0, [f"blackbox: not done after {BLACKBOX_TIMEOUT_S} s"], [])
+            return
+        passed, failed, skipped = 0, [], []
+        if os.path.exists(report):
+            for case in xml.etree.ElementTree.parse(report).iter("testcase"):
+                name = f"blackbox: {case.get('classname', '').split('.')[-1]}::{case.get('name')}"
+                kinds = {child.tag for child in case}
+                if kinds & {"failure", "error"}:
+                    failed.append(name)
+                elif "skipped" in kinds:
+                    skipped.append(name)
+                else:
+                    passed += 1
+        if done.returncode != 0 and not failed:
+            failed = [f"blackbox: pytest's exit status {done.returncode}"]
+        totals.add(passed, failed, skipped)
+
+
+def main(arguments):
+    pytest_arguments = []
+    if "--" in arguments:
+        cut = arguments.index("--")
+        arguments, pytest_arguments = arguments[:cut], arguments[cut + 1:]
+    unknown = [a for a in arguments if a not in STAGES]
+    if unknown:
+        print(__doc__, file=sys.stderr)
+        return 64
+    totals = Totals()
+    began_all = time.monotonic()
+    for stage in arguments or STAGES:
+        began = time.monotonic()
+        say(f"== {stage}")
+        if stage in BUILDS:
+            stage_units(stage, totals)
+        elif stage == "purity":
+            stage_purity(totals)
+        else:
+            stage_blackbox(totals, pytest_arguments)
+        say(f"   {stage}: {time.monotonic() - began:.0f} s")
+    say(f"   in all: {time.monotonic() - began_all:.0f} s")
+    for skip in totals.skips:
+        say(f"skipped: {skip}")
+    for failure in totals.failures:
+        say(f"FAILED: {failure}")
+    say(totals.line())
+    return 1 if totals.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
