@@ -24,14 +24,15 @@ enum { FILE_NAME_SIZE = 256 };
 int file_open_directory(const char *path, int *ret_directory);
 
 /* Make a directory (mode 0700 before umask) and flush its parent, so that its name is durable. 0 also if it is there
- * already. */
+ * already. -ENOENT: its parent is not there; -ENOTDIR: something else has that name. */
 int file_make_directory(const char *path);
 
 /* Call `each` for every name in the directory but "." and ".."; stops at the first non-zero result and returns it.
  * In no particular order. */
 int file_list(int directory, int (*each)(void *context, const char *name), void *context);
 
-/* Open `name` in `directory` (close-on-exec, no symbolic link followed, regular files only: -EINVAL otherwise). */
+/* Open `name` in `directory` (close-on-exec, no symbolic link followed, regular files only: -EINVAL otherwise, and for a name
+ * with a slash in it). */
 int file_open(int directory, const char *name, unsigned flags, int *ret_file);
 void file_close(int file);
 
@@ -51,8 +52,9 @@ struct file_geometry {
 	                           * known (/sys/dev/block): the journal's commit block. A power of two, at most 64 KiB */
 };
 
-/* What direct I/O wants in this directory; makes, asks and removes a nameless or temporary file there. -errno only for real I/O
- * errors (EIO, EROFS, EACCES, ENOSPC). */
+/* What direct I/O wants in this directory; makes, asks and removes a nameless or temporary file there. Where none can be made
+ * (no write access, a full disk) any regular file that is there is asked; there being none, `direct` is false, or, on a full
+ * disk, -ENOSPC or -EDQUOT. Other -errno only for real I/O errors. */
 int file_geometry(int directory, struct file_geometry *ret);
 
 /* Read up to `size` bytes at `offset`; less only at the end of the file. Returns the count, or -errno. */
@@ -64,7 +66,8 @@ int file_write(int file, const void *data, size_t size, uint64_t offset);
 /* As file_write, durable on return (RWF_DSYNC). */
 int file_write_durable(int file, const void *data, size_t size, uint64_t offset);
 
-int file_reserve(int file, uint64_t size);  /* fallocate from 0 to size: -ENOSPC now rather than later */
+int file_reserve(int file, uint64_t size);  /* fallocate from 0 to size: -ENOSPC now rather than later (the size alone where
+					     * the file system cannot reserve) */
 int file_truncate(int file, uint64_t size);
 int file_flush(int file);                   /* data and what is needed to find it (fdatasync) */
 int file_flush_directory(int directory);    /* fsync: names */
