@@ -117,16 +117,18 @@ static int parse(const char *text, struct address *address, const char **ret_why
 {
 	const char *scheme_end = strstr(text, "://");
 	const char *colon = strchr(text, ':');
-	size_t word = colon == NULL ? 0 : (size_t)(colon - text); /* the size of what stands before the colon */
+	size_t word = colon == NULL ? strlen(text) : (size_t)(colon - text); /* before the colon */
+	bool is_scheme = scheme_end != NULL && scheme_end == colon;
+	const char *path = text + word + (colon != NULL);
 
 	if (*text == '\0')
 		return refuse(ret_why, "empty address");
-	if (word == 4 && memcmp(text, "unix", 4) == 0 && scheme_end != colon)
-		return parse_path(colon + 1, address, ret_why);
-	if (word >= 5 && memcmp(colon - 5, "+unix", 5) == 0 && scheme_end != colon) {
+	if (word == 4 && memcmp(text, "unix", 4) == 0 && !is_scheme)
+		return parse_path(path, address, ret_why);
+	if (word >= 5 && memcmp(text + word - 5, "+unix", 5) == 0 && !is_scheme) {
 		if (parse_protocol(text, word - 5, address) != 0)
 			return refuse(ret_why, "unknown protocol (there are roger, raw, whole, line)");
-		return parse_path(colon + 1, address, ret_why);
+		return parse_path(path, address, ret_why);
 	}
 	if (scheme_end != NULL) {
 		if (parse_protocol(text, (size_t)(scheme_end - text), address) != 0)

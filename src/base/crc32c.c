@@ -5,6 +5,8 @@
 
 #include "base/bytes.h"
 
+/* clang-format off */
+
 /* Entry i: i divided by the polynomial, eight steps of the reflected long division. */
 static const uint32_t table[256] = {
 	0x00000000, 0xf26b8303, 0xe13b70f7, 0x1350f3f4, 0xc79a971f, 0x35f1141c, 0x26a1e7e8, 0xd4ca64eb,
@@ -40,6 +42,8 @@ static const uint32_t table[256] = {
 	0xf36e6f75, 0x0105ec76, 0x12551f82, 0xe03e9c81, 0x34f4f86a, 0xc69f7b69, 0xd5cf889d, 0x27a40b9e,
 	0x79b737ba, 0x8bdcb4b9, 0x988c474d, 0x6ae7c44e, 0xbe2da0a5, 0x4c4623a6, 0x5f16d052, 0xad7d5351,
 };
+
+/* clang-format on */
 
 uint32_t crc32c_by_table(uint32_t crc, const void *data, size_t size)
 {
@@ -92,19 +96,25 @@ static bool instruction_exists(void)
 /* As assembly, because gcc and clang want different attributes before they offer the intrinsics. */
 static inline uint32_t step_8(uint32_t crc, uint64_t value)
 {
-	__asm__(".arch_extension crc\n\tcrc32cx %w0, %w0, %x1" : "+r"(crc) : "r"(value));
+	__asm__(".arch_extension crc\n\tcrc32cx %w0, %w0, %x1"
+		: "+r"(crc)
+		: "r"(value));
 	return crc;
 }
 
 static inline uint32_t step_4(uint32_t crc, uint32_t value)
 {
-	__asm__(".arch_extension crc\n\tcrc32cw %w0, %w0, %w1" : "+r"(crc) : "r"(value));
+	__asm__(".arch_extension crc\n\tcrc32cw %w0, %w0, %w1"
+		: "+r"(crc)
+		: "r"(value));
 	return crc;
 }
 
 static inline uint32_t step_1(uint32_t crc, uint8_t value)
 {
-	__asm__(".arch_extension crc\n\tcrc32cb %w0, %w0, %w1" : "+r"(crc) : "r"((uint32_t)value));
+	__asm__(".arch_extension crc\n\tcrc32cb %w0, %w0, %w1"
+		: "+r"(crc)
+		: "r"((uint32_t)value));
 	return crc;
 }
 

@@ -5,7 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SHA256_SIZE = 32, SHA256_BLOCK_SIZE = 64 };
+enum {
+	SHA256_SIZE = 32,
+	SHA256_BLOCK_SIZE = 64,
+};
 
 struct sha256 {
 	uint32_t state[8];
