@@ -1,0 +1,360 @@
+/* Opening, second half: the new segment is made under a temporary name and published; then what holds no live record goes. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/must.h"
+#include "clock/clock.h"
+#include "journal/opening.h"
+
+/* --- the new segment */
+
+/* Lay out copies and seal as they will stand behind the segment header. */
+static uint8_t *lay_out(struct opening *o, const struct store_job *job, uint64_t *ret_size)
+{
+	uint64_t copies_end = round_up(o->copies_size, job->block_size);
+	uint64_t size = copies_end + job->block_size;
+	uint8_t *memory = file_memory(size, COMMIT_BLOCK_MAX);
+	static const uint8_t no_salt[SALT_SIZE];
+	struct batch_header header;
+
+	if (memory == NULL)
+		return NULL;
+	for (uint64_t at = 0; at < o->copies_size;) {
+		must(batch_header_decode(o->copies + at, o->copies_size - at, no_salt, 0, &header) == FORMAT_OK);
+		header.segment_first = o->first_copied;
+		header.durable = o->first_copied - 1;
+		header.flags &= (uint32_t)~(BATCH_FIRST | BATCH_LAST);
+		header.flags |= at == 0 ? BATCH_FIRST : 0;
+		header.flags |= at + BATCH_HEADER_SIZE + header.bytes == o->copies_size ? BATCH_LAST : 0;
+		batch_header_encode(memory + at, &header, job->header.salt, job->header.index);
+		if (header.bytes != 0)
+			memcpy(memory + at + BATCH_HEADER_SIZE, o->copies + at + BATCH_HEADER_SIZE, header.bytes);
+		at += BATCH_HEADER_SIZE + header.bytes;
+	}
+	header = (struct batch_header){
+		.segment_first = o->first_copied,
+		.record = o->next,
+		.durable = o->next - 1,
+		.time_ns = clock_realtime_ns(),
+		.flags = BATCH_FIRST | BATCH_LAST,
+	};
+	batch_header_encode(memory + copies_end, &header, job->header.salt, job->header.index);
+	*ret_size = size;
+	return memory;
+}
+
+/* --flush auto: a few of each, of zeros, on blocks that are zero already. On some disks a write with DSYNC is slower than a write
+ * and a flush. */
+static int try_flush(struct journal *j, const struct store_job *job, bool dsync, uint64_t offset, uint64_t *ret_ns)
+{
+	uint64_t start = clock_monotonic_ns();
+	uint64_t now = start;
+	unsigned count = 0;
+
+	while (count < FLUSH_TRIALS && now - start < FLUSH_TRIAL_NS) {
+		uint64_t at = offset + (uint64_t)(count % 4) * job->block_size;
+		int error;
+
+		if (dsync) {
+			error = file_write_durable(job->file, job->zeros, job->block_size, at);
+		} else {
+			error = file_write(job->file, job->zeros, job->block_size, at);
+			if (error == 0)
+				error = file_flush(job->file);
+		}
+		if (error != 0)
+			return error;
+		count++;
+		now = clock_monotonic_ns();
+	}
+	*ret_ns = (now - start) / count;
+	(void)j;
+	return 0;
+}
+
+static int choose_flush(struct journal *j, const struct store_job *job, uint64_t offset)
+{
+	uint64_t dsync_ns;
+	uint64_t flush_ns;
+	int error;
+
+	j->how = IO_WRITE_FLUSH;
+	if (j->config.flush == FLUSH_DSYNC)
+		j->how = IO_WRITE_DSYNC;
+	if (j->config.flush != FLUSH_AUTO || !job->direct || offset + 4 * (uint64_t)job->block_size > job->size)
+		return 0;
+	error = try_flush(j, job, true, offset, &dsync_ns);
+	if (error == 0)
+		error = try_flush(j, job, false, offset, &flush_ns);
+	if (error == 0 && dsync_ns <= flush_ns)
+		j->how = IO_WRITE_DSYNC;
+	return error;
+}
+
+/* Real zeros under the first commits: a flush is then one flush, and not two and some metadata. */
+static int zero_ahead(const struct store_job *job, uint64_t offset)
+{
+	int error = 0;
+
+	while (job->direct && error == 0 && offset < job->size && offset < SEGMENT_FIRST_SIZE) {
+		uint64_t left = job->size - offset;
+		uint64_t size = left < ZERO_STEP_SIZE ? left : ZERO_STEP_SIZE;
+
+		error = file_write(job->file, job->zeros, size, offset);
+		offset += size;
+	}
+	return error;
+}
+
+static int write_new_segment(struct opening *o, struct store_job *job, uint64_t size)
+{
+	uint64_t content_size = 0;
+	uint8_t *content = lay_out(o, job, &content_size);
+	int error;
+
+	if (content == NULL)
+		return -ENOMEM;
+	must(content_size == size);
+	error = zero_ahead(job, job->block_size + content_size);
+	if (error != 0) {
+		job->failed_step = "write zeros";
+		goto out;
+	}
+	error = choose_flush(o->j, job, job->block_size + content_size);
+	if (error == 0)
+		error = file_write(job->file, content, content_size, job->block_size);
+	job->failed_step = "write new segment";
+	if (error == 0)
+		error = store_publish_segment(job);
+out:
+	file_memory_free(content, content_size);
+	return error;
+}
+
+/* An unused spare of an earlier process may go when its room is needed. */
+static bool remove_unused(struct opening *o)
+{
+	for (uint32_t i = o->set.count; i > 0; i--) {
+		struct segment *segment = &o->set.list[i - 1];
+		char name[SEGMENT_NAME_SIZE];
+
+		if (segment->header_fault != FORMAT_OK || segment->first != 0 || !segment->searched || segment->file < 0)
+			continue;
+		segment_name(segment->index, name);
+		file_close(segment->file);
+		segment->file = -1;
+		return file_remove(o->j->store.directory, name) == 0 &&
+		       file_flush_directory(o->j->store.directory) == 0;
+	}
+	return false;
+}
+
+int opening_make_new_segment(struct opening *o)
+{
+	struct journal *j = o->j;
+	struct store *store = &j->store;
+	struct store_job *job = &store->job;
+	uint64_t content = round_up(o->copies_size, job->block_size) + job->block_size;
+	uint64_t least = job->block_size + content + round_up(j->commit_max, job->block_size) + job->block_size;
+	uint64_t usual = j->config.segment_size < SEGMENT_FIRST_SIZE ? j->config.segment_size : SEGMENT_FIRST_SIZE;
+	bool announced = false;
+	int error;
+
+	usual = usual / job->block_size * job->block_size;
+	job->index = o->index_max + 1;
+	job->header = (struct segment_header){
+		.index = job->index,
+		.block_size = job->block_size,
+		.created_ns = clock_realtime_ns(),
+	};
+	memcpy(job->header.journal_id, j->id, sizeof(j->id));
+	random_bytes(job->header.salt, SALT_SIZE);
+	for (;;) {
+		job->size = usual > least ? usual : least;
+		job->size_min = job->size;
+		job->keep_free = 0;
+		error = store_make_segment(job);
+		if (error == 0)
+			error = write_new_segment(o, job, content);
+		if (error == 0)
+			break;
+		if (job->file >= 0)
+			file_close(job->file);
+		job->file = -1;
+		if (job->fatal || !store_is_no_room(error))
+			return opening_unreadable(o, error, job->failed_step);
+		(void)file_remove(store->directory, NAME_SEGMENT_NEW);
+		if (!remove_unused(o) && !opening_wait_for_room(o, "make a new segment", &announced))
+			return failure_set(o->why, EXIT_DONE, EINTR, "journal %s", j->config.path);
+	}
+	store->current = (struct write_segment){
+		.index = job->index,
+		.file = job->file,
+		.size = job->size,
+		.position = job->block_size + content,
+		.first = o->first_copied,
+		.zeroed = job->size,
+	};
+	memcpy(store->current.salt, job->header.salt, SALT_SIZE);
+	job->file = -1;
+	return 0;
+}
+
+/* --- after it is published */
+
+static int delete_segment(struct opening *o, const struct segment *segment)
+{
+	char name[SEGMENT_NAME_SIZE];
+	int error;
+
+	segment_name(segment->index, name);
+	error = file_remove(o->j->store.directory, name);
+	if (error == 0)
+		error = file_flush_directory(o->j->store.directory);
+	if (error != 0)
+		return failure_set(o->why, EXIT_IO, -error, "journal %s: delete segment %s", o->j->config.path, name);
+	return 0;
+}
+
+/* The blocks behind the last live batch were reserved by an earlier process. A failure only costs room. */
+static uint64_t give_back_tail(struct opening *o, uint32_t at)
+{
+	const struct segment *segment = &o->set.list[at];
+	uint64_t end = round_up(o->live_end[at], segment->header.block_size);
+	char name[SEGMENT_NAME_SIZE];
+	int file;
+
+	if (o->live_end[at] == 0 || end >= segment->size)
+		return segment->size;
+	segment_name(segment->index, name);
+	if (file_open(o->j->store.directory, name, FILE_WRITE, &file) != 0)
+		return segment->size;
+	if (file_truncate(file, end) != 0)
+		end = segment->size;
+	file_close(file);
+	return end;
+}
+
+/* J7: what holds no live record goes; the rest is kept for retention to see. */
+int opening_sort_segments(struct opening *o)
+{
+	struct store *store = &o->j->store;
+
+	for (uint32_t i = 0; i < o->set.count; i++) {
+		const struct segment *segment = &o->set.list[i];
+		uint64_t bound = segments_bound(&o->set, i);
+		bool is_live;
+		int error;
+
+		if (bound > o->first_copied)
+			bound = o->first_copied;
+		is_live = segment->header_fault != FORMAT_OK || (segment->first != 0 && segment->first < bound);
+		if (segment->file < 0 && !is_live)
+			continue; /* gone already, for its room */
+		if (!is_live) {
+			error = delete_segment(o, segment);
+			if (error != 0)
+				return error;
+			continue;
+		}
+		if (store->list_count == STORE_SEGMENTS_MAX)
+			return failure_set(o->why, EXIT_IO, 0, "journal %s: too many segments", o->j->config.path);
+		store->list[store->list_count++] = (struct store_segment){
+			.index = segment->index,
+			.first = segment->first,
+			.last = bound - 1,
+			.size = give_back_tail(o, i),
+			.modified_ns = segment->modified_ns,
+			.closed = true,
+		};
+	}
+	return 0;
+}
+
+static uint64_t keep_free(const struct journal *j)
+{
+	const struct journal_config *config = &j->config;
+	struct file_space space;
+	uint64_t keep;
+
+	if (config->keep_free_bytes != UINT64_MAX && config->keep_free_bytes != 0)
+		return config->keep_free_bytes;
+	if (file_space(j->store.directory, &space) != 0)
+		return 0;
+	if (config->keep_free_bytes == 0)
+		return space.total / 100 * config->keep_free_percent;
+	keep = space.total / 20 < KEEP_FREE_MAX ? space.total / 20 : KEEP_FREE_MAX;
+	return keep < space.total / 4 ? keep : space.total / 4;
+}
+
+static int remove_one(void *context, const char *name)
+{
+	struct opening *o = context;
+
+	return name_is_temporary(name) ? file_remove(o->j->store.directory, name) : 0;
+}
+
+int opening_prepare_store(struct opening *o)
+{
+	struct journal *j = o->j;
+	struct store *store = &j->store;
+	struct store_job *job = &store->job;
+	int error = file_list(store->directory, remove_one, o);
+
+	if (error != 0)
+		return opening_unreadable(o, error, "remove temporary files");
+	store->geometry = o->set.geometry;
+	store->segment_size_max = j->config.segment_size / store->geometry.block_size * store->geometry.block_size;
+	store->keep_bytes = j->config.keep_bytes;
+	store->keep_age_ns = j->config.keep_age_ns;
+	store->keep_free = keep_free(j);
+	store->list = calloc(STORE_SEGMENTS_MAX, sizeof(*store->list));
+	job->block = file_memory(COMMIT_BLOCK_MAX, COMMIT_BLOCK_MAX);
+	job->zeros = file_memory(ZERO_STEP_SIZE, COMMIT_BLOCK_MAX);
+	if (store->list == NULL || job->block == NULL || job->zeros == NULL)
+		return failure_set(o->why, EXIT_IO, ENOMEM, "journal");
+	job->directory = store->directory;
+	job->direct = store->geometry.direct;
+	job->block_size = store->geometry.block_size;
+	return 0;
+}
+
+/* The copy of the table made in passing becomes a snapshot, unless the one on the disk says the same. Later copies need room for as many
+ * streams as there can ever be. */
+int opening_finish_snapshots(struct opening *o)
+{
+	struct journal *j = o->j;
+	struct store *store = &j->store;
+	uint8_t *room;
+
+	store->snapshot_index = opening_covered(o);
+	store->snapshot_old_index = o->snapshot_old_index;
+	store->snapshot_record = o->snapshot.valid ? o->snapshot.header.record : 0;
+	store->snapshot_keep_old = o->newest_is_bad;
+	if (store->snapshot_pending && o->snapshot.valid && store->snapshot.record == o->snapshot.header.record)
+		store->snapshot_pending = false;
+	if (j->streams.known > j->streams_max)
+		j->streams_max = j->streams.known;
+	room = realloc(store->snapshot_entries, (uint64_t)j->streams.capacity * SNAPSHOT_ENTRY_SIZE);
+	if (room == NULL)
+		return failure_set(o->why, EXIT_IO, ENOMEM, "snapshot");
+	store->snapshot_entries = room;
+	return 0;
+}
+
+void opening_hand_over(struct opening *o)
+{
+	struct journal *j = o->j;
+	struct store *store = &j->store;
+
+	j->next_record = o->next;
+	j->durable = o->next - 1;
+	j->claimed = j->durable;
+	store->next_index = store->current.index + 1;
+	store->next_size = store->current.size * 2;
+	if (store->next_size > store->segment_size_max)
+		store->next_size = store->segment_size_max;
+	__atomic_store_n((uint64_t *)(uintptr_t)(store->lock + LOCK_DURABLE_AT), j->durable, __ATOMIC_RELEASE);
+}
