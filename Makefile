@@ -27,7 +27,7 @@ run: all
 	build/roger serve $(ARGS)
 
 demo: all
-	@scripts/demo
+	@scripts/python scripts/demo.py
 
 test:
 	@scripts/python scripts/test.py $(ARGS)
