@@ -118,7 +118,8 @@ struct store {
 	uint64_t closing_last;            /* its last record: must be durable first */
 	struct store_job job;
 	bool job_running;
-	uint64_t job_pause_ns;            /* no zero step, or no new try after a failure, before this */
+	uint64_t job_pause_ns;            /* no new try after a failure before this */
+	uint64_t zero_pause_ns;           /* beside commits no zero step before this */
 	uint64_t keep_bytes;
 	uint64_t keep_age_ns;
 	uint64_t keep_free;

@@ -335,7 +335,7 @@ static bool may_zero(const struct journal *j)
 {
 	const struct store *store = &j->store;
 
-	return store->spare_ready && store->zero_wanted && !j->stopping && (j->flying == 0 || io_now(j->io) >= store->job_pause_ns);
+	return store->spare_ready && store->zero_wanted && !j->stopping && (j->flying == 0 || io_now(j->io) >= store->zero_pause_ns);
 }
 
 static void start_zero(struct journal *j)
@@ -423,8 +423,8 @@ uint64_t store_deadline(const struct journal *j)
 
 	if (j->is_volatile || store->job_running)
 		return NEVER_NS;
-	if (store->spare_ready && store->zero_wanted)
-		deadline = store->job_pause_ns;
+	if (store->spare_ready && store->zero_wanted && !j->stopping)
+		deadline = store->zero_pause_ns;
 	if ((!store->spare_ready && !j->stopping) || (store->snapshot_pending && j->durable >= store->snapshot.record))
 		deadline = store->job_pause_ns;
 	if (store->keep_age_ns != 0 && store->list_start != store->list_count && store->age_check_ns < deadline)
@@ -531,7 +531,7 @@ void store_job_done(struct journal *j)
 			store->spare.zeroed = store->job.offset + store->job.size;
 			store->zero_wanted = store->spare.zeroed < store->spare.size;
 		}
-		store->job_pause_ns = io_now(j->io) + ZERO_STEP_PAUSE_NS;
+		store->zero_pause_ns = io_now(j->io) + ZERO_STEP_PAUSE_NS;
 		break;
 	case JOB_SNAPSHOT:
 		snapshot_written(store);
