@@ -4,6 +4,7 @@ Nothing here waits for time to pass: conditions are polled, with a limit. Whatev
 process id.
 """
 
+import base64
 import ctypes
 import fcntl
 import json
@@ -57,8 +58,6 @@ def payloads(journal):
 
 
 def payload_of(record):
-    import base64
-
     if "payload_base64" in record:
         return base64.b64decode(record["payload_base64"])
     return record["payload"].encode()

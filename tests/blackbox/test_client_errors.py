@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from helpers import ok, payloads, run
+from helpers import durable, ok, payloads, run, wait_until
 
 
 def closed_port():
@@ -95,7 +95,6 @@ def test_not_acknowledged_in_time(roger, journal):
     client = roger.start("send", "-w", "2s", server.address, stdin=subprocess.PIPE)
     client.stdin.write(b"one\n")
     client.stdin.flush()
-    from helpers import durable, wait_until
     wait_until(lambda: durable(journal) >= 1, "one acknowledged")
     server.kill()
     client.stdin.write(b"two\n")
@@ -226,7 +225,6 @@ def test_taken_over(roger, journal):
     first = roger.start("send", server.address, "--stream", "s", stdin=subprocess.PIPE)
     first.stdin.write(b"one\n")
     first.stdin.flush()
-    from helpers import durable, wait_until
     wait_until(lambda: durable(journal) >= 1, "one acknowledged")
     ok(run("send", server.address, "--stream", "s", "two"))
     first.stdin.write(b"three\n")
@@ -245,7 +243,6 @@ def test_server_that_has_lost_everything(roger):
     client = roger.start("send", server.address, "--stream", "s", stdin=subprocess.PIPE)
     client.stdin.write(b"one\n")
     client.stdin.flush()
-    from helpers import durable, wait_until
     wait_until(lambda: durable(first) >= 1, "one acknowledged")
     server.kill()
     roger.serve(second, "--quiet", listen=[server.address])
