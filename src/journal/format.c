@@ -271,7 +271,7 @@ bool name_is_temporary(const char *name)
 {
 	size_t size = sizeof(NAME_SEGMENT_NEW) - 1;
 
-	if (strcmp(name, NAME_SEGMENT_NEW) == 0 || strcmp(name, NAME_SNAPSHOT_NEW) == 0)
+	if (strcmp(name, NAME_SEGMENT_NEW) == 0 || strcmp(name, NAME_SNAPSHOT_NEW) == 0 || strcmp(name, NAME_GEOMETRY_NEW) == 0)
 		return true;
 	/* segment.tmp.NNNNNNNNNNNNNNNNNNNN: repair makes several before it renames the first. */
 	return strncmp(name, NAME_SEGMENT_NEW, size) == 0 && name[size] == '.' && index_parse(name + size + 1) != 0 &&

@@ -140,6 +140,7 @@ uint64_t segment_index_of_name(const char *name);
 #define NAME_SNAPSHOT_OLD "streams.snap.old"
 #define NAME_SEGMENT_NEW "segment.tmp"   /* a segment that is being made or reused */
 #define NAME_SNAPSHOT_NEW "snapshot.tmp"
+#define NAME_GEOMETRY_NEW "geometry.tmp" /* where file_geometry must make a named file */
 /* True for the temporary files that a killed server may have left, and that opening removes. */
 bool name_is_temporary(const char *name);
 

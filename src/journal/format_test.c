@@ -363,6 +363,7 @@ static void names_of_temporary_files(void **state)
 	} rows[] = {
 		{ "segment.tmp", true },
 		{ "snapshot.tmp", true },
+		{ "geometry.tmp", true },
 		{ "segment.tmp.00000000000000000002", true },
 		{ "segment.tmp.0000000000000000002", false },
 		{ "segment.tmp.00000000000000000002x", false },

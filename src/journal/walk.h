@@ -15,7 +15,7 @@
 
 struct segment {
 	uint64_t index;
-	int file;                     /* -1 when it could not be opened any more (deleted meanwhile) */
+	int file;                     /* -1: not open now; segment_open opens it (again) */
 	bool direct;
 	uint64_t size;
 	uint64_t inode;
@@ -25,11 +25,14 @@ struct segment {
 	uint64_t first;               /* f, 0: not known (unused, or its batches are not found) */
 	uint64_t claim;               /* the highest `durable` that segment_search has found in it, 0 */
 	bool searched;                /* to its end */
+	uint64_t error_offset;        /* where a read failed, when segment_search has returned -EIO */
 };
 
 struct segments {
 	int directory;
 	struct file_geometry geometry;
+	bool quick;                   /* set by a reader beside a running server: a segment whose first batch is not found is searched for
+	                               * f near its start only (the server's spare is that, and large) */
 	struct segment *list;         /* by index, ascending */
 	uint32_t count;
 	uint8_t *buffer;              /* for searching */
@@ -40,7 +43,23 @@ struct segments {
  * batch, so that `first` is known where that is whole. A segment that disappears meanwhile is left out.
  * 0, or -errno with *why set (EIO: exit 74; an unreadable directory: 66 or 74). */
 int segments_load(int directory, struct segments *ret, struct failure *why);
+/* As segments_load for repair: a segment whose header cannot be read (EIO) is in the list all the same, with a header_fault. */
+int segments_load_salvage(int directory, struct segments *ret, struct failure *why);
 void segments_free(struct segments *set);
+
+/* Has the journal got a segment since the set was loaded? (New ones always have the highest index.) 1, 0 or -errno. */
+int segments_changed(struct segments *set);
+
+/* Make sure that segment->file is open: only the last some hundred files stay open, since descriptors are few. 0, -ENOENT when it
+ * is not there any more (or another file of that name is), or -errno. */
+int segment_open(struct segments *set, struct segment *segment);
+
+/* Done with it for now: its file may be closed. */
+void segment_leave(struct segments *set, struct segment *segment);
+
+/* Read up to `size` bytes at `offset`, aligned for direct I/O as set->geometry says. The count (less only at the end of the file), or
+ * -errno, as segment_open too. */
+int64_t segment_read(struct segments *set, struct segment *segment, void *data, size_t size, uint64_t offset);
 
 /* Look at every block boundary from `from_offset` (0: behind the header) to the end of the file for batch headers that fit
  * this segment: sets first (if still 0) and claim. This is for `durable` and f only. 0 or -errno. */
@@ -92,5 +111,18 @@ uint64_t walk_claim(const struct walk *walk);
 
 /* The offset from which segment_search must go on to see everything of segment `position` that the walk has not. */
 uint64_t walk_offset(const struct walk *walk);
+
+/* Counts the reads of the disk that the walk has made. A batch that walk_next has returned came whole from the last one. */
+uint64_t walk_reads(const struct walk *walk);
+
+/* --- for verify and repair: what comes behind a bad place */
+
+/* After walk_next has returned 0 or -EIO: the batch that is broken there, when its header is whole and it is the next record's. Its
+ * frames (some of them are wrong) are borrowed until the next call. False: nothing to be had. */
+bool walk_broken(const struct walk *walk, struct walk_batch *ret);
+
+/* After walk_next has returned 0 or -EIO: go on at the next batch header, anywhere in the live parts, that is whole and not of an earlier
+ * record; walk_record then says where it goes on. Unreadable blocks are passed over. 1, or 0 when there is none. */
+int walk_resync(struct walk *walk);
 
 #endif
