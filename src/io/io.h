@@ -43,7 +43,7 @@ struct io_config {
  * first use. SIGPIPE is ignored from here on. */
 int io_create(const struct io_config *config, struct io **ret_io);
 
-/* Closes what is left. Waits for the write and the job that are under way. */
+/* Closes what is left. Waits for the write and the job that are under way; jobs that were not begun are not run. */
 void io_destroy(struct io *io);
 
 const char *io_backend(const struct io *io);
@@ -55,8 +55,9 @@ enum io_event_kind {
 	IO_ACCEPTED,      /* owner: of the listener. socket: the new one (without owner, receive not armed); peer */
 	IO_ACCEPT_FAILED, /* owner: of the listener. result: -EMFILE ...; accepting goes on by itself after a back-off */
 	IO_CONNECTED,     /* result: 0 or -errno (then close it) */
-	IO_RECEIVED,      /* result: bytes in data (> 0); 0: the peer has shut its sending side; -errno: the connection is broken.
-	                   * At 0 and -errno receiving has ended. data is lent until io_buffer_return(buffer) */
+	IO_RECEIVED,      /* result: bytes in data (> 0); 0: the peer has shut its sending side; -errno: the
+	                   * connection is broken. At 0 and -errno receiving has ended. data is lent until
+	                   * io_buffer_return(buffer) */
 	IO_SENT,          /* result: how many bytes were taken (at least 1, maybe not all), or -errno */
 	IO_CLOSED,        /* the last event of a socket; its owner may go */
 	IO_WRITTEN,       /* write: the struct given to io_write; result: 0, or -errno (a short write is -EIO) */
@@ -85,21 +86,24 @@ int io_wait(struct io *io, uint64_t deadline_ns);
  * delivered any more, but for IO_CLOSED (lent buffers of undelivered events go back by themselves). */
 bool io_next(struct io *io, struct io_event *ret);
 
-/* --- listening and connecting */
+/* --- listening and connecting. With sockets_max in use io_listen, io_connect and io_adopt are -EMFILE, and connections wait
+ * in the backlog. */
 
 /* All addresses of a name, in the resolver's order; at most `max`. Blocks (start-up, client). An empty host is the wildcard
  * (passive) or loopback. 0 with *ret_count > 0, or -errno with *ret_why a static text ("Name or service not known"). */
-int io_resolve(const char *host, uint16_t port, bool passive, struct io_endpoint *out, unsigned max, unsigned *ret_count,
-	       const char **ret_why);
+int io_resolve(const char *host, uint16_t port, bool passive, struct io_endpoint *out, unsigned max,
+	       unsigned *ret_count, const char **ret_why);
 
 /* Listen, SO_REUSEADDR and not SO_REUSEPORT; IPv6 listeners are IPv6 only. A stale unix socket is removed first (a live one
  * is -EADDRINUSE). Accepting is armed. *ret_bound has the real port. */
-int io_listen(struct io *io, const struct io_endpoint *at, void *owner, io_socket *ret_socket, struct io_endpoint *ret_bound);
+int io_listen(struct io *io, const struct io_endpoint *at, void *owner, io_socket *ret_socket,
+	      struct io_endpoint *ret_bound);
 
 /* Stop accepting (connections wait in the backlog), or go on. */
 void io_accept(struct io *io, io_socket listener, bool armed);
 
-/* Completes with IO_CONNECTED. -errno at once only when no socket could be made. */
+/* Completes with IO_CONNECTED (-EAGAIN: the backlog of a unix listener is full). -errno at once only when no socket could be
+ * made. Receiving may be armed at once; sending begins after IO_CONNECTED. */
 int io_connect(struct io *io, const struct io_endpoint *to, void *owner, io_socket *ret_socket);
 
 /* Receive from a descriptor that is not ours (standard input; pipe, terminal or file). io_close leaves it open. */

@@ -1,0 +1,304 @@
+/* The epoll backend: connections and adopted descriptors. */
+#include "io/io_epoll.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/must.h"
+
+/* --- making */
+
+static void connect_done(struct eloop *loop, struct slot *slot, int result)
+{
+	slot->connecting = false;
+	slot->connected = result;
+	if (result) {
+		slot->armed = false;
+		slot->ended = true;
+	}
+	eloop_later(loop, slot, PENDING_CONNECTED);
+}
+
+int eloop_connect(struct io *io, const struct io_endpoint *to, void *owner, io_socket *ret_socket)
+{
+	struct eloop *loop = eloop_of(io);
+	int descriptor = -1, result = 0;
+
+	if (loop->slots_free == 0)
+		return -EMFILE;
+	int error = io_socket_connect(to, &descriptor, &result);
+	if (error)
+		return error;
+	struct slot *slot = eloop_slot_take(loop, SLOT_STREAM, descriptor, owner);
+	if (result == -EINPROGRESS) {
+		slot->connecting = true;
+		eloop_watch(loop, slot);
+	} else {
+		connect_done(loop, slot, result);
+	}
+	*ret_socket = eloop_handle(loop, slot);
+	return 0;
+}
+
+void eloop_connect_report(struct eloop *loop, struct slot *slot)
+{
+	connect_done(loop, slot, io_socket_connected(slot->descriptor));
+}
+
+int eloop_adopt(struct io *io, int descriptor, void *owner, io_socket *ret_socket)
+{
+	struct eloop *loop = eloop_of(io);
+
+	if (fcntl(descriptor, F_GETFD) < 0)
+		return -errno;
+	if (loop->slots_free == 0)
+		return -EMFILE;
+	struct slot *slot = eloop_slot_take(loop, SLOT_ADOPTED, descriptor, owner);
+	*ret_socket = eloop_handle(loop, slot);
+	return 0;
+}
+
+/* --- buffers: one that comes back goes to the stream that has waited longest, which keeps it until its turn */
+
+static void buffer_give_back(struct eloop *loop, uint32_t buffer)
+{
+	if (link_is_empty(&loop->starved)) {
+		io_pool_return(&loop->pool, buffer);
+		return;
+	}
+	struct slot *slot = LINK_SLOT(loop->starved.next, waiting);
+	link_remove(&slot->waiting);
+	slot->buffer = buffer + 1;
+	eloop_later(loop, slot, PENDING_READABLE);
+}
+
+void eloop_buffer_return(struct io *io, uint32_t buffer)
+{
+	struct eloop *loop = eloop_of(io);
+
+	must(buffer < loop->pool.count && loop->pool.lent[buffer]);
+	buffer_give_back(loop, buffer);
+}
+
+static void stop_waiting(struct eloop *loop, struct slot *slot)
+{
+	link_remove(&slot->waiting);
+	if (slot->buffer) {
+		uint32_t buffer = slot->buffer - 1;
+		slot->buffer = 0;
+		buffer_give_back(loop, buffer);
+	}
+}
+
+static bool buffer_take(struct eloop *loop, struct slot *slot, uint32_t *ret_buffer)
+{
+	if (slot->buffer) {
+		*ret_buffer = slot->buffer - 1;
+		slot->buffer = 0;
+		return true;
+	}
+	return io_pool_take(&loop->pool, ret_buffer);
+}
+
+/* --- receiving */
+
+void eloop_receive(struct io *io, io_socket socket, bool armed)
+{
+	struct eloop *loop = eloop_of(io);
+	struct slot *slot = eloop_slot(loop, socket);
+
+	must(slot->kind != SLOT_LISTENER);
+	if (!armed) {
+		slot->armed = false;
+		stop_waiting(loop, slot);
+		return;
+	}
+	if (slot->armed || slot->ended)
+		return;
+	slot->armed = true;
+	if (slot->broken || slot->kind == SLOT_FILE)
+		eloop_later(loop, slot, PENDING_READABLE);
+	else
+		eloop_watch(loop, slot);
+}
+
+/* How many bytes, 0 at the end, or -errno; -EAGAIN: nothing is there after all. */
+static ssize_t receive(const struct slot *slot, void *data, size_t size)
+{
+	ssize_t count;
+
+	/* Somebody else may read from what we share, and a read would then wait. */
+	if (slot->kind == SLOT_ADOPTED && !io_socket_readable(slot->descriptor))
+		return -EAGAIN;
+	do {
+		if (slot->kind == SLOT_STREAM)
+			count = recv(slot->descriptor, data, size, MSG_DONTWAIT);
+		else
+			count = read(slot->descriptor, data, size);
+	} while (count < 0 && errno == EINTR);
+	return count < 0 ? -errno : count;
+}
+
+static bool is_drained(const struct slot *slot, size_t count, size_t size)
+{
+	int more = 0;
+
+	if (slot->kind == SLOT_STREAM && count < size)
+		return true;
+	if (ioctl(slot->descriptor, FIONREAD, &more) < 0)
+		return !io_socket_readable(slot->descriptor);
+	return more == 0;
+}
+
+static bool receive_end(struct slot *slot, int result, struct io_event *ret)
+{
+	slot->ended = true;
+	slot->armed = false;
+	ret->kind = IO_RECEIVED;
+	ret->result = result;
+	ret->drained = true;
+	return true;
+}
+
+bool eloop_receive_next(struct eloop *loop, struct slot *slot, struct io_event *ret)
+{
+	uint32_t buffer;
+
+	if (!slot->armed || slot->connecting || slot->waiting.next)
+		return false;
+	if (!buffer_take(loop, slot, &buffer)) {
+		link_add(&loop->starved, &slot->waiting);
+		return false;
+	}
+	uint8_t *data = io_pool_data(&loop->pool, buffer);
+	ssize_t count = receive(slot, data, loop->pool.size);
+	if (count <= 0) {
+		buffer_give_back(loop, buffer);
+		/* A send has taken the error away; what is left looks like an orderly end, and is not. */
+		if ((count == 0 || count == -EAGAIN) && slot->broken)
+			count = slot->broken;
+		if (count != -EAGAIN)
+			return receive_end(slot, (int)count, ret);
+	} else {
+		ret->kind = IO_RECEIVED;
+		ret->result = (int)count;
+		ret->data = data;
+		ret->buffer = buffer;
+		ret->drained = is_drained(slot, (size_t)count, loop->pool.size);
+	}
+	if (slot->kind == SLOT_FILE || slot->broken)
+		eloop_later(loop, slot, PENDING_READABLE);
+	else
+		eloop_watch(loop, slot);
+	return count > 0;
+}
+
+bool eloop_readable(struct io *io, io_socket socket)
+{
+	const struct slot *slot = eloop_slot(eloop_of(io), socket);
+
+	return !slot->ended && !slot->connecting && io_socket_readable(slot->descriptor);
+}
+
+/* --- sending */
+
+static void send_done(struct eloop *loop, struct slot *slot, int result)
+{
+	slot->send.blocked = false;
+	slot->send.result = result;
+	if (result < 0 && result != -EPIPE)
+		slot->broken = result;
+	if (slot->send.shut)
+		shutdown(slot->descriptor, SHUT_WR);
+	eloop_later(loop, slot, PENDING_SENT);
+}
+
+/* False when the kernel has no room. */
+static bool send_try(struct eloop *loop, struct slot *slot)
+{
+	struct msghdr message = { .msg_iov = slot->send.spans, .msg_iovlen = slot->send.count };
+	ssize_t count;
+
+	do {
+		count = sendmsg(slot->descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+	} while (count < 0 && errno == EINTR);
+	if (count < 0 && errno == EAGAIN)
+		return false;
+	send_done(loop, slot, count < 0 ? -errno : (int)count);
+	return true;
+}
+
+void eloop_send(struct io *io, io_socket socket, const struct io_span *spans, unsigned count)
+{
+	struct eloop *loop = eloop_of(io);
+	struct slot *slot = eloop_slot(loop, socket);
+	size_t size = 0;
+
+	must(slot->kind == SLOT_STREAM && !slot->connecting && !slot->send.busy);
+	for (unsigned i = 0; i < count; i++) {
+		slot->send.spans[i].iov_base = (void *)(uintptr_t)spans[i].data;
+		slot->send.spans[i].iov_len = spans[i].size;
+		size += spans[i].size;
+	}
+	must(size > 0);
+	slot->send.count = count;
+	slot->send.busy = true;
+	if (!send_try(loop, slot)) {
+		slot->send.blocked = true;
+		eloop_watch(loop, slot);
+	}
+}
+
+void eloop_send_report(struct eloop *loop, struct slot *slot)
+{
+	if (slot->send.blocked)
+		(void)send_try(loop, slot);
+}
+
+void eloop_shutdown(struct io *io, io_socket socket)
+{
+	struct slot *slot = eloop_slot(eloop_of(io), socket);
+
+	must(slot->kind == SLOT_STREAM);
+	if (slot->send.blocked)
+		slot->send.shut = true;
+	else
+		shutdown(slot->descriptor, SHUT_WR); /* fails when the connection is gone */
+}
+
+/* epoll will not watch it any more. */
+void eloop_broken(struct eloop *loop, struct slot *slot, int error)
+{
+	slot->broken = error;
+	if (slot->connecting)
+		connect_done(loop, slot, error);
+	if (slot->send.blocked)
+		send_done(loop, slot, error);
+	if (slot->armed)
+		eloop_later(loop, slot, PENDING_READABLE);
+}
+
+/* --- the end */
+
+void eloop_close(struct io *io, io_socket socket, bool reset)
+{
+	struct eloop *loop = eloop_of(io);
+	struct slot *slot = eloop_slot(loop, socket);
+
+	slot->closing = true;
+	slot->armed = false;
+	stop_waiting(loop, slot);
+	if (slot->kind == SLOT_LISTENER)
+		io_socket_path_remove(slot->descriptor, slot->listen.path);
+	if (slot->kind == SLOT_ADOPTED || slot->kind == SLOT_FILE) {
+		eloop_watch(loop, slot);
+	} else {
+		if (reset)
+			io_socket_reset(slot->descriptor);
+		close(slot->descriptor); /* and so out of the epoll set */
+	}
+	slot->pending = 0;
+	eloop_later(loop, slot, PENDING_CLOSED);
+}
