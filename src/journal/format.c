@@ -35,7 +35,8 @@ static uint32_t page_checksum(const uint8_t *in)
 {
 	uint32_t crc = crc32c(0, in, SEGMENT_CHECKSUM_AT);
 
-	return crc32c(crc, in + SEGMENT_CHECKSUM_AT + 4, SEGMENT_HEADER_SIZE - SEGMENT_CHECKSUM_AT - 4);
+	return crc32c(crc, in + SEGMENT_CHECKSUM_AT + 4,
+		      SEGMENT_HEADER_SIZE - SEGMENT_CHECKSUM_AT - 4);
 }
 
 /* What segment and snapshot headers have in common: magic, checksum, version, in that order (J9). */
@@ -74,7 +75,8 @@ enum format_fault segment_header_decode(const uint8_t *in, size_t size, struct s
 	if (fault != FORMAT_OK)
 		return fault;
 	block = get_u32(in + 56);
-	if (get_u64(in + 32) == 0 || block < COMMIT_BLOCK_MIN || block > COMMIT_BLOCK_MAX || (block & (block - 1)) != 0)
+	if (get_u64(in + 32) == 0 || block < COMMIT_BLOCK_MIN || block > COMMIT_BLOCK_MAX ||
+	    (block & (block - 1)) != 0)
 		return FORMAT_VALUE;
 	if (get_u32(in + 60) != 0 || get_u64(in + 72) != 0)
 		return FORMAT_VALUE;
@@ -99,8 +101,8 @@ static uint32_t batch_checksum(const uint8_t *in, const uint8_t salt[SALT_SIZE],
 	return crc32c(crc, in + BATCH_CHECKSUM_AT + 4, BATCH_HEADER_SIZE - BATCH_CHECKSUM_AT - 4);
 }
 
-void batch_header_encode(uint8_t out[BATCH_HEADER_SIZE], const struct batch_header *header, const uint8_t salt[SALT_SIZE],
-			 uint64_t index)
+void batch_header_encode(uint8_t out[BATCH_HEADER_SIZE], const struct batch_header *header,
+			 const uint8_t salt[SALT_SIZE], uint64_t index)
 {
 	memset(out, 0, BATCH_HEADER_SIZE);
 	memcpy(out, batch_magic, sizeof(batch_magic));
@@ -152,7 +154,8 @@ static bool batch_run_fits(const struct batch_header *h)
 
 	if (stream_id_is_zero(&h->stream) || (h->flags & BATCH_FORGET) != 0)
 		return false;
-	if (h->first_seq == 0 || h->first_seq > (uint64_t)SEQ_MAX || h->count - 1 > (uint64_t)SEQ_MAX - h->first_seq)
+	if (h->first_seq == 0 || h->first_seq > (uint64_t)SEQ_MAX ||
+	    h->count - 1 > (uint64_t)SEQ_MAX - h->first_seq)
 		return false;
 	if (h->count - 1 > (uint64_t)INT64_MAX - h->record)
 		return false;
@@ -167,18 +170,20 @@ static bool batch_fits(const struct batch_header *h)
 {
 	bool forget = (h->flags & BATCH_FORGET) != 0;
 
-	if (h->segment_first == 0 || h->segment_first > h->record || h->record > (uint64_t)INT64_MAX)
+	if (h->segment_first == 0 || h->segment_first > h->record ||
+	    h->record > (uint64_t)INT64_MAX)
 		return false;
 	if (h->durable >= h->record || (h->flags & ~(uint32_t)BATCH_FLAGS_ALL) != 0)
 		return false;
 	if (h->count > 0)
 		return batch_run_fits(h);
 	/* A seal names no stream; the end of a stream does. */
-	return h->bytes == 0 && (h->flags & BATCH_GAP) == 0 && h->gap_last == 0 && forget != stream_id_is_zero(&h->stream);
+	return h->bytes == 0 && (h->flags & BATCH_GAP) == 0 && h->gap_last == 0 &&
+	       forget != stream_id_is_zero(&h->stream);
 }
 
-enum format_fault batch_header_decode(const uint8_t *in, size_t size, const uint8_t salt[SALT_SIZE], uint64_t index,
-				      struct batch_header *ret)
+enum format_fault batch_header_decode(const uint8_t *in, size_t size, const uint8_t salt[SALT_SIZE],
+				      uint64_t index, struct batch_header *ret)
 {
 	struct batch_header header;
 
@@ -195,7 +200,8 @@ enum format_fault batch_header_decode(const uint8_t *in, size_t size, const uint
 	return FORMAT_OK;
 }
 
-uint32_t batch_frames_check(const struct batch_header *header, const uint8_t *frames, uint32_t *ret_offset)
+uint32_t batch_frames_check(const struct batch_header *header, const uint8_t *frames,
+			    uint32_t *ret_offset)
 {
 	uint32_t seed = frame_seed(&header->stream);
 	uint32_t h = header->h_before;
@@ -212,7 +218,8 @@ uint32_t batch_frames_check(const struct batch_header *header, const uint8_t *fr
 		frame = frame_get_header(frames + at);
 		if (frame.size > room - FRAME_HEADER_SIZE)
 			return i + 1;
-		if (frame.checksum != frame_checksum(seed, header->first_seq + i, frame.size, frames + at + FRAME_HEADER_SIZE))
+		if (frame.checksum != frame_checksum(seed, header->first_seq + i, frame.size,
+						     frames + at + FRAME_HEADER_SIZE))
 			return i + 1;
 		h = history_next(h, frame.checksum);
 		at += FRAME_HEADER_SIZE + frame.size;
@@ -271,11 +278,12 @@ bool name_is_temporary(const char *name)
 {
 	size_t size = sizeof(NAME_SEGMENT_NEW) - 1;
 
-	if (strcmp(name, NAME_SEGMENT_NEW) == 0 || strcmp(name, NAME_SNAPSHOT_NEW) == 0 || strcmp(name, NAME_GEOMETRY_NEW) == 0)
+	if (strcmp(name, NAME_SEGMENT_NEW) == 0 || strcmp(name, NAME_SNAPSHOT_NEW) == 0 ||
+	    strcmp(name, NAME_GEOMETRY_NEW) == 0)
 		return true;
 	/* segment.tmp.NNNNNNNNNNNNNNNNNNNN: repair makes several before it renames the first. */
-	return strncmp(name, NAME_SEGMENT_NEW, size) == 0 && name[size] == '.' && index_parse(name + size + 1) != 0 &&
-	       name[size + 1 + INDEX_DIGITS] == '\0';
+	return strncmp(name, NAME_SEGMENT_NEW, size) == 0 && name[size] == '.' &&
+	       index_parse(name + size + 1) != 0 && name[size + 1 + INDEX_DIGITS] == '\0';
 }
 
 void snapshot_header_encode(uint8_t out[SNAPSHOT_HEADER_SIZE], const struct snapshot_header *header)
@@ -291,7 +299,8 @@ void snapshot_header_encode(uint8_t out[SNAPSHOT_HEADER_SIZE], const struct snap
 	put_u32(out + SEGMENT_CHECKSUM_AT, page_checksum(out));
 }
 
-enum format_fault snapshot_header_decode(const uint8_t *in, size_t size, struct snapshot_header *ret)
+enum format_fault snapshot_header_decode(const uint8_t *in, size_t size,
+					 struct snapshot_header *ret)
 {
 	enum format_fault fault = page_check(in, size, snapshot_magic);
 

@@ -115,18 +115,19 @@ struct batch_header {
 	struct peer peer;
 };
 
-void batch_header_encode(uint8_t out[BATCH_HEADER_SIZE], const struct batch_header *header, const uint8_t salt[SALT_SIZE],
-			 uint64_t index);
+void batch_header_encode(uint8_t out[BATCH_HEADER_SIZE], const struct batch_header *header,
+			 const uint8_t salt[SALT_SIZE], uint64_t index);
 /* Only when it returns FORMAT_OK may anything in *ret be used (J9). Checks magic, checksum, and then that the values hang
  * together: f <= record, durable < record, record >= 1, count and bytes fit (bytes >= 8 * count; count 0 has no bytes), numbers do not
  * overflow, flags are known. */
-enum format_fault batch_header_decode(const uint8_t *in, size_t size, const uint8_t salt[SALT_SIZE], uint64_t index,
-				      struct batch_header *ret);
+enum format_fault batch_header_decode(const uint8_t *in, size_t size, const uint8_t salt[SALT_SIZE],
+				      uint64_t index, struct batch_header *ret);
 
 /* Check the frames of a batch: sizes within `bytes`, checksums, count, history checksum from h_before to h_after. Returns 0, or the
  * number 1 ... count of the first frame that is wrong, with its offset in *ret_offset (count + 1 when the frames are right but
  * do not fill `bytes` exactly or h_after differs). */
-uint32_t batch_frames_check(const struct batch_header *header, const uint8_t *frames, uint32_t *ret_offset);
+uint32_t batch_frames_check(const struct batch_header *header, const uint8_t *frames,
+			    uint32_t *ret_offset);
 
 bool batch_is_seal(const struct batch_header *header);
 
@@ -178,8 +179,10 @@ struct snapshot_entry {
 	uint32_t h;
 	uint32_t flags;
 };
-void snapshot_header_encode(uint8_t out[SNAPSHOT_HEADER_SIZE], const struct snapshot_header *header);
-enum format_fault snapshot_header_decode(const uint8_t *in, size_t size, struct snapshot_header *ret);
+void snapshot_header_encode(uint8_t out[SNAPSHOT_HEADER_SIZE],
+			    const struct snapshot_header *header);
+enum format_fault snapshot_header_decode(const uint8_t *in, size_t size,
+					 struct snapshot_header *ret);
 void snapshot_entry_encode(uint8_t out[SNAPSHOT_ENTRY_SIZE], const struct snapshot_entry *entry);
 void snapshot_entry_decode(const uint8_t in[SNAPSHOT_ENTRY_SIZE], struct snapshot_entry *ret);
 

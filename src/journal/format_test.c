@@ -10,7 +10,9 @@ static const uint8_t salt[SALT_SIZE] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 
 
 static struct segment_header segment_sample(void)
 {
-	struct segment_header h = { .index = 3, .block_size = 4096, .created_ns = 1700000000123456789u };
+	struct segment_header h = { .index = 3,
+				    .block_size = 4096,
+				    .created_ns = 1700000000123456789u };
 
 	memset(h.journal_id, 0xab, sizeof(h.journal_id));
 	memcpy(h.salt, salt, SALT_SIZE);
@@ -55,7 +57,8 @@ static void segment_headers_come_back(void **state)
 		assert_int_equal(segment_header_decode(bytes, sizeof(bytes), &out), FORMAT_OK);
 		assert_memory_equal(out.journal_id, in.journal_id, 16);
 		assert_memory_equal(out.salt, in.salt, SALT_SIZE);
-		assert_true(out.index == 3 && out.block_size == block && out.created_ns == in.created_ns);
+		assert_true(out.index == 3 && out.block_size == block &&
+			    out.created_ns == in.created_ns);
 	}
 	for (size_t size = 0; size < SEGMENT_HEADER_SIZE; size++)
 		assert_int_equal(segment_header_decode(bytes, size, &out), FORMAT_SHORT);
@@ -123,7 +126,8 @@ static void batch_headers_come_back(void **state)
 	batch_header_encode(bytes, &in, salt, 3);
 	memset(&out, 0xee, sizeof(out));
 	assert_int_equal(batch_header_decode(bytes, sizeof(bytes), salt, 3, &out), FORMAT_OK);
-	assert_true(out.segment_first == 5 && out.record == 17 && out.durable == 16 && out.first_seq == 9);
+	assert_true(out.segment_first == 5 && out.record == 17 && out.durable == 16 &&
+		    out.first_seq == 9);
 	assert_true(stream_id_equal(&out.stream, &in.stream));
 	assert_true(out.writer == in.writer && out.time_ns == in.time_ns && out.gap_last == 0);
 	assert_true(out.count == 2 && out.bytes == 16 && out.h_before == 1 && out.h_after == 2);
@@ -147,7 +151,8 @@ static void a_batch_belongs_to_its_segment(void **state)
 	for (unsigned bit = 0; bit < 8 * SALT_SIZE; bit++) {
 		memcpy(other, salt, SALT_SIZE);
 		other[bit / 8] ^= (uint8_t)(1u << bit % 8);
-		assert_int_equal(batch_header_decode(bytes, sizeof(bytes), other, 3, &out), FORMAT_CHECKSUM);
+		assert_int_equal(batch_header_decode(bytes, sizeof(bytes), other, 3, &out),
+				 FORMAT_CHECKSUM);
 	}
 	for (unsigned bit = 0; bit < 8 * BATCH_HEADER_SIZE; bit++) {
 		bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
@@ -160,43 +165,40 @@ static void a_batch_belongs_to_its_segment(void **state)
 /* Each row is the sample with one field changed. */
 static void batch_values_are_checked(void **state)
 {
-#define ROW(text, field, value_, fault_)                                                                              \
-	{                                                                                                             \
-		text, offsetof(struct batch_header, field), sizeof(((struct batch_header *)0)->field), value_, fault_ \
-	}
+#define FIELD(name) offsetof(struct batch_header, name), sizeof(((struct batch_header *)0)->name)
 	static const struct {
 		const char *name;
 		size_t at, size;
 		uint64_t value;
 		enum format_fault fault;
 	} rows[] = {
-		ROW("f 0", segment_first, 0, FORMAT_VALUE),
-		ROW("f == record", segment_first, 17, FORMAT_OK),
-		ROW("f > record", segment_first, 18, FORMAT_VALUE),
-		ROW("record 0", record, 0, FORMAT_VALUE),
-		ROW("record at the top", record, INT64_MAX - 1, FORMAT_OK),
-		ROW("record too high for count", record, INT64_MAX, FORMAT_VALUE),
-		ROW("record beyond the top", record, (uint64_t)INT64_MAX + 1, FORMAT_VALUE),
-		ROW("durable 0", durable, 0, FORMAT_OK),
-		ROW("durable == record", durable, 17, FORMAT_VALUE),
-		ROW("durable > record", durable, UINT64_MAX, FORMAT_VALUE),
-		ROW("seq 0", first_seq, 0, FORMAT_VALUE),
-		ROW("seq at the top", first_seq, SEQ_MAX - 1, FORMAT_OK),
-		ROW("seq too high for count", first_seq, SEQ_MAX, FORMAT_VALUE),
-		ROW("seq beyond", first_seq, (uint64_t)SEQ_MAX + 1, FORMAT_VALUE),
-		ROW("gap last without a gap", gap_last, 1, FORMAT_VALUE),
-		ROW("count 3 in 16 bytes", count, 3, FORMAT_VALUE),
-		ROW("count at the top", count, UINT32_MAX, FORMAT_VALUE),
-		ROW("count 0 with bytes", count, 0, FORMAT_VALUE),
-		ROW("15 bytes", bytes, 15, FORMAT_VALUE),
-		ROW("17 bytes", bytes, 17, FORMAT_OK),
-		ROW("unknown flag", flags, 32, FORMAT_VALUE),
-		ROW("forget with messages", flags, BATCH_FORGET, FORMAT_VALUE),
-		ROW("gap with h before", flags, BATCH_GAP, FORMAT_VALUE),
-		ROW("stream 0 with messages", stream, 0, FORMAT_VALUE),
-		ROW("unknown protocol", protocol, 250, FORMAT_OK),
+		{ "f 0", FIELD(segment_first), 0, FORMAT_VALUE },
+		{ "f == record", FIELD(segment_first), 17, FORMAT_OK },
+		{ "f > record", FIELD(segment_first), 18, FORMAT_VALUE },
+		{ "record 0", FIELD(record), 0, FORMAT_VALUE },
+		{ "record at the top", FIELD(record), INT64_MAX - 1, FORMAT_OK },
+		{ "record too high for count", FIELD(record), INT64_MAX, FORMAT_VALUE },
+		{ "record beyond the top", FIELD(record), (uint64_t)INT64_MAX + 1, FORMAT_VALUE },
+		{ "durable 0", FIELD(durable), 0, FORMAT_OK },
+		{ "durable == record", FIELD(durable), 17, FORMAT_VALUE },
+		{ "durable > record", FIELD(durable), UINT64_MAX, FORMAT_VALUE },
+		{ "seq 0", FIELD(first_seq), 0, FORMAT_VALUE },
+		{ "seq at the top", FIELD(first_seq), SEQ_MAX - 1, FORMAT_OK },
+		{ "seq too high for count", FIELD(first_seq), SEQ_MAX, FORMAT_VALUE },
+		{ "seq beyond", FIELD(first_seq), (uint64_t)SEQ_MAX + 1, FORMAT_VALUE },
+		{ "gap last without a gap", FIELD(gap_last), 1, FORMAT_VALUE },
+		{ "count 3 in 16 bytes", FIELD(count), 3, FORMAT_VALUE },
+		{ "count at the top", FIELD(count), UINT32_MAX, FORMAT_VALUE },
+		{ "count 0 with bytes", FIELD(count), 0, FORMAT_VALUE },
+		{ "15 bytes", FIELD(bytes), 15, FORMAT_VALUE },
+		{ "17 bytes", FIELD(bytes), 17, FORMAT_OK },
+		{ "unknown flag", FIELD(flags), 32, FORMAT_VALUE },
+		{ "forget with messages", FIELD(flags), BATCH_FORGET, FORMAT_VALUE },
+		{ "gap with h before", FIELD(flags), BATCH_GAP, FORMAT_VALUE },
+		{ "stream 0 with messages", FIELD(stream), 0, FORMAT_VALUE },
+		{ "unknown protocol", FIELD(protocol), 250, FORMAT_OK },
 	};
-#undef ROW
+#undef FIELD
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -205,9 +207,11 @@ static void batch_values_are_checked(void **state)
 
 		print_message("%s\n", rows[i].name);
 		memset((uint8_t *)&in + rows[i].at, 0, rows[i].size);
-		memcpy((uint8_t *)&in + rows[i].at, &rows[i].value, rows[i].size < 8 ? rows[i].size : 8);
+		memcpy((uint8_t *)&in + rows[i].at, &rows[i].value,
+		       rows[i].size < 8 ? rows[i].size : 8);
 		batch_header_encode(bytes, &in, salt, 3);
-		assert_int_equal(batch_header_decode(bytes, sizeof(bytes), salt, 3, &out), rows[i].fault);
+		assert_int_equal(batch_header_decode(bytes, sizeof(bytes), salt, 3, &out),
+				 rows[i].fault);
 	}
 }
 
@@ -246,7 +250,8 @@ static void seals_ends_and_gaps(void **state)
 		if (!rows[i].stream)
 			memset(&in.stream, 0, sizeof(in.stream));
 		batch_header_encode(bytes, &in, salt, 3);
-		assert_int_equal(batch_header_decode(bytes, sizeof(bytes), salt, 3, &out), rows[i].fault);
+		assert_int_equal(batch_header_decode(bytes, sizeof(bytes), salt, 3, &out),
+				 rows[i].fault);
 		if (rows[i].fault == FORMAT_OK)
 			assert_int_equal(batch_is_seal(&out), rows[i].seal);
 	}
@@ -266,8 +271,8 @@ static size_t frames_sample(struct batch_header *batch, uint8_t *out)
 		struct frame_header frame = { .size = sizes[i] };
 
 		memset(out + at + FRAME_HEADER_SIZE, 'a' + (int)i, sizes[i]);
-		frame.checksum = frame_checksum(frame_seed(&batch->stream), batch->first_seq + i, sizes[i],
-						out + at + FRAME_HEADER_SIZE);
+		frame.checksum = frame_checksum(frame_seed(&batch->stream), batch->first_seq + i,
+						sizes[i], out + at + FRAME_HEADER_SIZE);
 		frame_put_header(out + at, frame);
 		h = history_next(h, frame.checksum);
 		at += FRAME_HEADER_SIZE + sizes[i];
@@ -387,7 +392,11 @@ static void names_of_temporary_files(void **state)
 static void snapshots_come_back(void **state)
 {
 	uint8_t bytes[SNAPSHOT_HEADER_SIZE], entry_bytes[SNAPSHOT_ENTRY_SIZE];
-	struct snapshot_header in = { .segment_index = 7, .record = 99, .count = 2, .entries_checksum = 0xdeadbeef }, out;
+	struct snapshot_header in = { .segment_index = 7,
+				      .record = 99,
+				      .count = 2,
+				      .entries_checksum = 0xdeadbeef },
+			       out;
 	struct snapshot_entry entry = { .stream = { { 0x80, 9 } },
 					.last_seq = 12,
 					.record = 34,
@@ -402,12 +411,14 @@ static void snapshots_come_back(void **state)
 	snapshot_header_encode(bytes, &in);
 	assert_int_equal(snapshot_header_decode(bytes, sizeof(bytes), &out), FORMAT_OK);
 	assert_memory_equal(out.journal_id, in.journal_id, 16);
-	assert_true(out.segment_index == 7 && out.record == 99 && out.count == 2 && out.entries_checksum == 0xdeadbeef);
+	assert_true(out.segment_index == 7 && out.record == 99 && out.count == 2 &&
+		    out.entries_checksum == 0xdeadbeef);
 	for (size_t size = 0; size < sizeof(bytes); size++)
 		assert_int_equal(snapshot_header_decode(bytes, size, &out), FORMAT_SHORT);
 	for (unsigned bit = 0; bit < 8 * SNAPSHOT_HEADER_SIZE; bit++) {
 		bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
-		assert_int_equal(snapshot_header_decode(bytes, sizeof(bytes), &out), bit < 64 ? FORMAT_MAGIC : FORMAT_CHECKSUM);
+		assert_int_equal(snapshot_header_decode(bytes, sizeof(bytes), &out),
+				 bit < 64 ? FORMAT_MAGIC : FORMAT_CHECKSUM);
 		bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
 	}
 	put_u64(bytes + 48, UINT64_MAX);
@@ -417,7 +428,8 @@ static void snapshots_come_back(void **state)
 	snapshot_entry_encode(entry_bytes, &entry);
 	snapshot_entry_decode(entry_bytes, &back);
 	assert_true(stream_id_equal(&back.stream, &entry.stream));
-	assert_true(back.last_seq == 12 && back.record == 34 && back.writer == 56 && back.time_ns == 78);
+	assert_true(back.last_seq == 12 && back.record == 34 && back.writer == 56 &&
+		    back.time_ns == 78);
 	assert_true(back.h == 90 && back.flags == BATCH_EPHEMERAL);
 	assert_true(bytes_are_zero(entry_bytes + 56, 8));
 }

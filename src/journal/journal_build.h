@@ -56,7 +56,8 @@ static inline void build_init(struct build *b)
 	const char *where = getenv("TMPDIR");
 
 	memset(b, 0, sizeof(*b));
-	snprintf(b->path, sizeof(b->path), "%s/journal-test-XXXXXX", where != NULL && strlen(where) < 30 ? where : "/tmp");
+	snprintf(b->path, sizeof(b->path), "%s/journal-test-XXXXXX",
+		 where != NULL && strlen(where) < 30 ? where : "/tmp");
 	assert_non_null(mkdtemp(b->path));
 	assert_int_equal(file_open_directory(b->path, &b->directory), 0);
 	b->image = malloc(BUILD_ROOM);
@@ -103,7 +104,9 @@ static inline uint8_t build_byte(uint64_t record, uint32_t i)
 /* Begin segment `index`; f is the record that comes next. */
 static inline void build_segment(struct build *b, uint64_t index)
 {
-	struct segment_header header = { .index = index, .block_size = BUILD_BLOCK, .created_ns = 1000 + index };
+	struct segment_header header = { .index = index,
+					 .block_size = BUILD_BLOCK,
+					 .created_ns = 1000 + index };
 
 	memset(b->image, 0, BUILD_ROOM);
 	memset(header.journal_id, 0x77, sizeof(header.journal_id));
@@ -164,7 +167,8 @@ static inline void build_batch(struct build *b, unsigned stream, uint32_t count,
 
 		for (uint32_t k = 0; k < size; k++)
 			out[FRAME_HEADER_SIZE + k] = build_byte(b->record + i, k);
-		frame.checksum = frame_checksum(frame_seed(&header.stream), header.first_seq + i, size, out + FRAME_HEADER_SIZE);
+		frame.checksum = frame_checksum(frame_seed(&header.stream), header.first_seq + i,
+						size, out + FRAME_HEADER_SIZE);
 		frame_put_header(out, frame);
 		b->h[stream] = history_next(b->h[stream], frame.checksum);
 		out += FRAME_HEADER_SIZE + size;
@@ -268,7 +272,9 @@ static inline void build_snapshot(struct build *b, const char *name, uint64_t in
 
 	memset(header.journal_id, 0x77, sizeof(header.journal_id));
 	for (unsigned i = 0; i < BUILD_STREAMS; i++) {
-		struct snapshot_entry entry = { .stream = build_stream(i), .last_seq = b->seq[i], .writer = 42, .h = b->h[i] };
+		struct snapshot_entry entry = {
+			.stream = build_stream(i), .last_seq = b->seq[i], .writer = 42, .h = b->h[i]
+		};
 
 		for (unsigned k = 0; k < b->batch_count; k++) {
 			const struct batch_header *batch = &b->batches[k].header;
@@ -284,7 +290,8 @@ static inline void build_snapshot(struct build *b, const char *name, uint64_t in
 		at += SNAPSHOT_ENTRY_SIZE;
 		header.count++;
 	}
-	header.entries_checksum = crc32c(0, data + SNAPSHOT_HEADER_SIZE, (size_t)(at - data) - SNAPSHOT_HEADER_SIZE);
+	header.entries_checksum =
+		crc32c(0, data + SNAPSHOT_HEADER_SIZE, (size_t)(at - data) - SNAPSHOT_HEADER_SIZE);
 	snapshot_header_encode(data, &header);
 	build_file(b, name, data, (size_t)(at - data));
 }

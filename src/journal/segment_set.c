@@ -68,10 +68,12 @@ static int open_file(struct segments *set, uint64_t index, bool *direct, int *re
 /* The smallest aligned read that holds a segment header. */
 static uint32_t unit(const struct segments *set)
 {
-	return set->geometry.offset_alignment > COMMIT_BLOCK_MIN ? set->geometry.offset_alignment : COMMIT_BLOCK_MIN;
+	return set->geometry.offset_alignment > COMMIT_BLOCK_MIN ? set->geometry.offset_alignment
+								 : COMMIT_BLOCK_MIN;
 }
 
-static int64_t read_now(struct segments *set, struct segment *segment, void *data, size_t size, uint64_t offset)
+static int64_t read_now(struct segments *set, struct segment *segment, void *data, size_t size,
+			uint64_t offset)
 {
 	int64_t count = file_read(segment->file, data, size, offset);
 	bool direct = false;
@@ -115,7 +117,8 @@ static int load_header(struct segments *set, struct segment *segment)
 		at = 0;
 	}
 	if ((uint64_t)count >= at + BATCH_HEADER_SIZE &&
-	    batch_header_decode(set->buffer + at, BATCH_HEADER_SIZE, segment->header.salt, segment->index, &batch) == FORMAT_OK) {
+	    batch_header_decode(set->buffer + at, BATCH_HEADER_SIZE, segment->header.salt,
+				segment->index, &batch) == FORMAT_OK) {
 		segment->first = batch.segment_first;
 		segment->claim = batch.durable;
 	}
@@ -160,7 +163,8 @@ static int find_geometry(struct segments *set)
 	return 0;
 }
 
-static int fill(struct segments *set, const struct listing *names, bool salvage, struct failure *why)
+static int fill(struct segments *set, const struct listing *names, bool salvage,
+		struct failure *why)
 {
 	set->list = calloc(names->count == 0 ? 1 : names->count, sizeof(*set->list));
 	if (set->list == NULL)
@@ -206,7 +210,8 @@ static int load(int directory, bool salvage, struct segments *ret, struct failur
 		return failure_set(why, EXIT_IO, ENOMEM, "load the journal's segments");
 	error = file_list(directory, listing_add, &names);
 	if (error != 0) {
-		failure_set(why, error == -EACCES ? EXIT_NO_INPUT : EXIT_IO, -error, "list the journal's directory");
+		failure_set(why, error == -EACCES ? EXIT_NO_INPUT : EXIT_IO, -error,
+			    "list the journal's directory");
 	} else {
 		if (names.count > 1)
 			qsort(names.list, names.count, sizeof(names.list[0]), by_index);
@@ -245,7 +250,8 @@ void segments_free(struct segments *set)
 static bool is_same(const struct segment *a, const struct segment *b)
 {
 	return a->index == b->index && a->header_fault == b->header_fault &&
-	       (a->header_fault != FORMAT_OK || memcmp(a->header.salt, b->header.salt, SALT_SIZE) == 0);
+	       (a->header_fault != FORMAT_OK ||
+		memcmp(a->header.salt, b->header.salt, SALT_SIZE) == 0);
 }
 
 int segments_changed(struct segments *set)
@@ -300,7 +306,8 @@ void segment_leave(struct segments *set, struct segment *segment)
 	segment->file = -1;
 }
 
-int64_t segment_read(struct segments *set, struct segment *segment, void *data, size_t size, uint64_t offset)
+int64_t segment_read(struct segments *set, struct segment *segment, void *data, size_t size,
+		     uint64_t offset)
 {
 	int error = segment_open(set, segment);
 
@@ -313,8 +320,8 @@ static void search_buffer(struct segments *set, struct segment *segment, size_t 
 	struct batch_header batch;
 
 	for (size_t at = 0; at + BATCH_HEADER_SIZE <= size; at += segment->header.block_size) {
-		if (batch_header_decode(set->buffer + at, BATCH_HEADER_SIZE, segment->header.salt, segment->index, &batch) !=
-		    FORMAT_OK)
+		if (batch_header_decode(set->buffer + at, BATCH_HEADER_SIZE, segment->header.salt,
+					segment->index, &batch) != FORMAT_OK)
 			continue;
 		if (segment->first == 0)
 			segment->first = batch.segment_first;

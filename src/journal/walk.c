@@ -146,7 +146,8 @@ static int64_t window_get(struct walk *walk, uint64_t offset, size_t need, const
 	size_t least = (size_t)round_up(offset - start + need, unit);
 	int64_t count;
 
-	if (w->size == 0 || offset < w->start || (offset + need > w->start + w->size && !w->at_end)) {
+	if (w->size == 0 || offset < w->start ||
+	    (offset + need > w->start + w->size && !w->at_end)) {
 		if (least > w->chunk && w->chunk < WINDOW_LARGE)
 			w->chunk = WINDOW_LARGE;
 		count = window_read(walk, start, least > w->chunk ? least : w->chunk);
@@ -189,7 +190,8 @@ static uint32_t next_live(const struct walk *walk, uint32_t position)
 	for (; position < set->count; position++) {
 		const struct segment *s = &set->list[position];
 
-		if (s->index > walk->skip_to && s->first != 0 && s->first < segments_bound(set, position))
+		if (s->index > walk->skip_to && s->first != 0 &&
+		    s->first < segments_bound(set, position))
 			break;
 	}
 	return position;
@@ -213,7 +215,8 @@ static const char *unread_text(int error)
 	return error == -ENOENT ? "the segment is gone" : strerror(-error);
 }
 
-static void place_set(const struct walk *walk, struct walk_place *place, uint32_t position, uint64_t offset, const char *what)
+static void place_set(const struct walk *walk, struct walk_place *place, uint32_t position,
+		      uint64_t offset, const char *what)
 {
 	*place = (struct walk_place){
 		.record = walk->expected,
@@ -235,7 +238,8 @@ static int start(struct walk *walk, struct walk_place *place)
 		struct segment *s = &set->list[i];
 		int error;
 
-		if (s->index <= walk->skip_to || s->header_fault != FORMAT_OK || s->first != 0 || s->searched)
+		if (s->index <= walk->skip_to || s->header_fault != FORMAT_OK || s->first != 0 ||
+		    s->searched)
 			continue;
 		error = segment_search(set, s, 0);
 		segment_leave(set, s);
@@ -270,10 +274,13 @@ static enum step judge(struct walk *walk, const struct batch_header *h, struct w
 {
 	bool first = (h->flags & BATCH_FIRST) != 0;
 
-	walk->search_at = h->record > walk->expected ? walk->offset : walk->offset + BATCH_HEADER_SIZE + h->bytes;
+	walk->search_at = h->record > walk->expected ? walk->offset
+						     : walk->offset + BATCH_HEADER_SIZE + h->bytes;
 	if (first == walk->in_commit) {
 		walk->search_at = walk->offset;
-		snprintf(place->what, sizeof(place->what), "%s", first ? "a commit begins inside another" : "a commit's first batch is missing");
+		snprintf(place->what, sizeof(place->what), "%s",
+			 first ? "a commit begins inside another"
+			       : "a commit's first batch is missing");
 		return STEP_OTHER;
 	}
 	if (h->count == 0) {
@@ -283,11 +290,14 @@ static enum step judge(struct walk *walk, const struct batch_header *h, struct w
 		return STEP_OTHER;
 	}
 	if (h->record != walk->expected || h->record >= walk->bound) {
-		snprintf(place->what, sizeof(place->what), "record %" PRIu64 " stands there", h->record);
+		snprintf(place->what, sizeof(place->what), "record %" PRIu64 " stands there",
+			 h->record);
 		return STEP_OTHER;
 	}
 	if (h->count > walk->bound - h->record) {
-		snprintf(place->what, sizeof(place->what), "the batch reaches beyond record %" PRIu64 ", where the next segment begins",
+		snprintf(place->what, sizeof(place->what),
+			 "the batch reaches beyond record %" PRIu64
+			 ", where the next segment begins",
 			 walk->bound);
 		return STEP_OTHER;
 	}
@@ -319,7 +329,8 @@ static enum step step_header(struct walk *walk, struct walk_place *place, int *r
 		snprintf(place->what, sizeof(place->what), "end of file");
 		return STEP_OTHER;
 	}
-	fault = batch_header_decode(at, (size_t)count, segment->header.salt, segment->index, &walk->header);
+	fault = batch_header_decode(at, (size_t)count, segment->header.salt, segment->index,
+				    &walk->header);
 	if (fault == FORMAT_OK) {
 		if (walk->header.durable > walk->claim)
 			walk->claim = walk->header.durable;
@@ -328,12 +339,14 @@ static enum step step_header(struct walk *walk, struct walk_place *place, int *r
 	if (fault == FORMAT_MAGIC && bytes_are_zero(at, BATCH_HEADER_SIZE))
 		snprintf(place->what, sizeof(place->what), "zeros");
 	else
-		snprintf(place->what, sizeof(place->what), "batch header: %s", format_fault_text(fault));
+		snprintf(place->what, sizeof(place->what), "batch header: %s",
+			 format_fault_text(fault));
 	return STEP_OTHER;
 }
 
 /* The frames of the batch whose header is in walk->header. */
-static enum step step_frames(struct walk *walk, struct walk_place *place, const uint8_t **ret_frames, int *ret_error)
+static enum step step_frames(struct walk *walk, struct walk_place *place,
+			     const uint8_t **ret_frames, int *ret_error)
 {
 	const struct batch_header *h = &walk->header;
 	size_t need = BATCH_HEADER_SIZE + (size_t)h->bytes;
@@ -344,7 +357,9 @@ static enum step step_frames(struct walk *walk, struct walk_place *place, const 
 	walk->broken = true;
 	place->last_record = h->record + h->count - 1;
 	/* Before so much memory is asked for: the file must have it. */
-	count = walk->offset + need > current(walk)->size ? 0 : window_get(walk, walk->offset, need, &at);
+	count = walk->offset + need > current(walk)->size
+			? 0
+			: window_get(walk, walk->offset, need, &at);
 	*ret_error = (int)(count < 0 ? count : 0);
 	if (count < 0) {
 		walk->broken = false;
@@ -365,7 +380,8 @@ static enum step step_frames(struct walk *walk, struct walk_place *place, const 
 	if (frame > h->count)
 		snprintf(place->what, sizeof(place->what), "history checksum of the batch");
 	else
-		snprintf(place->what, sizeof(place->what), "frame checksum of record %" PRIu64, h->record + frame - 1);
+		snprintf(place->what, sizeof(place->what), "frame checksum of record %" PRIu64,
+			 h->record + frame - 1);
 	return STEP_OTHER;
 }
 
@@ -409,7 +425,8 @@ int walk_next(struct walk *walk, struct walk_batch *ret, struct walk_place *ret_
 			return 0;
 		}
 		step = step_header(walk, ret_place, &error);
-		if (step == STEP_BATCH && walk->header.count > 0 && walk->expected + walk->header.count > walk->from)
+		if (step == STEP_BATCH && walk->header.count > 0 &&
+		    walk->expected + walk->header.count > walk->from)
 			step = step_frames(walk, ret_place, &frames, &error);
 		if (step == STEP_FAILED)
 			return error;
@@ -438,14 +455,16 @@ bool walk_broken(const struct walk *walk, struct walk_batch *ret)
 
 	if (!walk->broken)
 		return false;
-	give((struct walk *)(uintptr_t)walk, w->memory + (walk->offset - w->start) + BATCH_HEADER_SIZE, ret);
+	give((struct walk *)(uintptr_t)walk,
+	     w->memory + (walk->offset - w->start) + BATCH_HEADER_SIZE, ret);
 	return true;
 }
 
 /* A batch of messages in the live part, not before the record that is expected. */
 static bool is_wanted(const struct walk *walk, const struct batch_header *h)
 {
-	return h->count > 0 && h->record >= walk->expected && h->record < walk->bound && h->count <= walk->bound - h->record;
+	return h->count > 0 && h->record >= walk->expected && h->record < walk->bound &&
+	       h->count <= walk->bound - h->record;
 }
 
 /* Look at every byte from search_at on for the header of a wanted batch; batches inside a commit do not begin at blocks. */
@@ -469,7 +488,8 @@ static bool find_batch(struct walk *walk, struct batch_header *ret)
 			at += (uint64_t)count - 3;
 		} else if (count - (hit - data) < BATCH_HEADER_SIZE) {
 			at += (uint64_t)(hit - data);
-		} else if (batch_header_decode(hit, BATCH_HEADER_SIZE, segment->header.salt, segment->index, ret) == FORMAT_OK &&
+		} else if (batch_header_decode(hit, BATCH_HEADER_SIZE, segment->header.salt,
+					       segment->index, ret) == FORMAT_OK &&
 			   is_wanted(walk, ret)) {
 			walk->offset = at + (uint64_t)(hit - data);
 			return true;

@@ -59,7 +59,8 @@ void segment_leave(struct segments *set, struct segment *segment);
 
 /* Read up to `size` bytes at `offset`, aligned for direct I/O as set->geometry says. The count (less only at the end of the file), or
  * -errno, as segment_open too. */
-int64_t segment_read(struct segments *set, struct segment *segment, void *data, size_t size, uint64_t offset);
+int64_t segment_read(struct segments *set, struct segment *segment, void *data, size_t size,
+		     uint64_t offset);
 
 /* Look at every block boundary from `from_offset` (0: behind the header) to the end of the file for batch headers that fit
  * this segment: sets first (if still 0) and claim. This is for `durable` and f only. 0 or -errno. */

@@ -27,8 +27,8 @@ static void walk_all(const char *path, uint64_t from, uint64_t skip_to, struct m
 		const struct batch_header *h = &batch.header;
 		const char *kind = h->count > 0 ? "" : batch_is_seal(h) ? "s" : "f";
 
-		at += (size_t)snprintf(met->text + at, sizeof(met->text) - at, "%s%s%llu", at > 0 ? " " : "", kind,
-				       (unsigned long long)h->record);
+		at += (size_t)snprintf(met->text + at, sizeof(met->text) - at, "%s%s%llu",
+				       at > 0 ? " " : "", kind, (unsigned long long)h->record);
 		if (h->count > 1)
 			at += (size_t)snprintf(met->text + at, sizeof(met->text) - at, "-%llu",
 					       (unsigned long long)(h->record + h->count - 1));
@@ -36,7 +36,8 @@ static void walk_all(const char *path, uint64_t from, uint64_t skip_to, struct m
 			struct frame_header frame = frame_get_header(batch.frames + k);
 
 			for (uint32_t n = 0; n < frame.size; n++)
-				assert_int_equal(batch.frames[k + 8 + n], build_byte(h->record + i, n));
+				assert_int_equal(batch.frames[k + 8 + n],
+						 build_byte(h->record + i, n));
 			k += 8 + frame.size;
 		}
 	}
@@ -55,8 +56,8 @@ static void walk_all(const char *path, uint64_t from, uint64_t skip_to, struct m
 	file_close(directory);
 }
 
-static void expect(const struct build *b, uint64_t from, uint64_t skip_to, const char *text, uint64_t record, uint64_t index,
-		   uint64_t offset, const char *what)
+static void expect(const struct build *b, uint64_t from, uint64_t skip_to, const char *text,
+		   uint64_t record, uint64_t index, uint64_t offset, const char *what)
 {
 	struct met met;
 
@@ -153,7 +154,8 @@ static void dead_parts(void **state)
 	build_save(&b, 1);
 	expect(&b, 2, 0, "2", 3, 9, 8192, "zeros");
 	/* Record 1 stands in a batch that reaches into the dead part: it is never shown in pieces. */
-	expect(&b, 1, 0, "", 1, 1, 4096, "the batch reaches beyond record 2, where the next segment begins");
+	expect(&b, 1, 0, "", 1, 1, 4096,
+	       "the batch reaches beyond record 2, where the next segment begins");
 	build_deinit(&b);
 }
 
@@ -443,7 +445,8 @@ static void going_on_behind_a_bad_place(void **state)
 		assert_true(before == rows[i].stops_at && place.record == rows[i].stops_at);
 		assert_int_equal(walk_broken(walk, &batch), rows[i].whole_header);
 		if (rows[i].whole_header)
-			assert_true(batch.header.record == rows[i].stops_at && batch.offset == place.offset);
+			assert_true(batch.header.record == rows[i].stops_at &&
+				    batch.offset == place.offset);
 		assert_int_equal(walk_resync(walk), rows[i].goes_on_at != 0);
 		if (rows[i].goes_on_at != 0) {
 			assert_true(walk_record(walk) == rows[i].goes_on_at);
