@@ -27,7 +27,7 @@ struct client_config {
 	bool retry;
 	bool accept_gap;
 	bool print_record;
-	uint64_t timeout_ns;
+	uint64_t timeout_ns;     /* 0: DEFAULT_CLIENT_TIMEOUT_NS; raw, whole, line: RAW_REPLY_NS */
 	uint64_t window;         /* bytes sent and not yet acknowledged, kept for resending */
 };
 
@@ -37,7 +37,7 @@ void client_stream_id(const char *name, struct stream_id *ret);
 /* Send everything and wait until it is acknowledged. Prints what DESIGN says on stdout and stderr; returns the exit status. */
 int client_send(const struct client_config *config);
 
-/* raw: each message on a connection of its own; the peer's whole reply is printed. */
+/* raw, whole, line (an LF is added): each message on a connection of its own; the peer's whole reply is printed. */
 int client_send_raw(const struct client_config *config);
 
 #endif
