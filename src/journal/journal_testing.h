@@ -160,7 +160,8 @@ static struct stream_id named(const char *name)
 {
 	struct stream_id id = { { 0x80 } };
 
-	strncpy((char *)id.bytes + 1, name, 15);
+	for (int i = 0; i < 15 && name[i] != '\0'; i++)
+		id.bytes[1 + i] = (uint8_t)name[i];
 	return id;
 }
 
