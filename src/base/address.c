@@ -85,7 +85,8 @@ static int parse_host(const char *text, struct address *address, const char **re
 		if (behind == NULL)
 			behind = text + strlen(text);
 		else if (strchr(behind + 1, ':') != NULL)
-			return refuse(ret_why, "an IPv6 address stands in brackets, as in [::1]:9999");
+			return refuse(ret_why,
+				      "an IPv6 address stands in brackets, as in [::1]:9999");
 	}
 
 	size_t size = (size_t)(behind - host);
@@ -127,12 +128,14 @@ static int parse(const char *text, struct address *address, const char **ret_why
 		return parse_path(path, address, ret_why);
 	if (word >= 5 && memcmp(text + word - 5, "+unix", 5) == 0 && !is_scheme) {
 		if (parse_protocol(text, word - 5, address) != 0)
-			return refuse(ret_why, "unknown protocol (there are roger, raw, whole, line)");
+			return refuse(ret_why,
+				      "unknown protocol (there are roger, raw, whole, line)");
 		return parse_path(path, address, ret_why);
 	}
 	if (scheme_end != NULL) {
 		if (parse_protocol(text, (size_t)(scheme_end - text), address) != 0)
-			return refuse(ret_why, "unknown protocol (there are roger, raw, whole, line)");
+			return refuse(ret_why,
+				      "unknown protocol (there are roger, raw, whole, line)");
 		text = scheme_end + 3;
 	}
 	return parse_host(text, address, ret_why);

@@ -128,7 +128,8 @@ static void sizes(void **state)
 		strcpy(text, "whole://[");
 		memset(text + 9, ':', size);
 		strcpy(text + 9 + size, "]:65535");
-		assert_int_equal(address_parse(text, &address, &why), size < ADDRESS_HOST_SIZE ? 0 : -EINVAL);
+		assert_int_equal(address_parse(text, &address, &why),
+				 size < ADDRESS_HOST_SIZE ? 0 : -EINVAL);
 		if (size < ADDRESS_HOST_SIZE)
 			assert_string_equal(address_text(&address, out), text);
 	}
@@ -136,7 +137,8 @@ static void sizes(void **state)
 		strcpy(text, "unix:");
 		memset(text + 5, 'p', size);
 		text[5 + size] = '\0';
-		assert_int_equal(address_parse(text, &address, &why), size < ADDRESS_PATH_SIZE ? 0 : -EINVAL);
+		assert_int_equal(address_parse(text, &address, &why),
+				 size < ADDRESS_PATH_SIZE ? 0 : -EINVAL);
 		if (size < ADDRESS_PATH_SIZE)
 			assert_string_equal(address_text(&address, out), text);
 	}

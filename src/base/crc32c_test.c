@@ -100,8 +100,9 @@ static void instruction_and_table_agree(void **state)
 	}
 	for (size_t start = 0; start < 9; start++)
 		for (size_t size = 0; size + start <= 300; size++)
-			assert_int_equal(crc32c((uint32_t)size * 0x9e3779b9, data + start, size),
-					 crc32c_by_table((uint32_t)size * 0x9e3779b9, data + start, size));
+			assert_int_equal(
+				crc32c((uint32_t)size * 0x9e3779b9, data + start, size),
+				crc32c_by_table((uint32_t)size * 0x9e3779b9, data + start, size));
 }
 
 static void it_goes_on_where_it_ended(void **state)
@@ -113,7 +114,9 @@ static void it_goes_on_where_it_ended(void **state)
 	(void)state;
 	for (size_t cut = 0; cut <= size; cut++) {
 		assert_int_equal(crc32c(crc32c(0, text, cut), text + cut, size - cut), whole);
-		assert_int_equal(crc32c_by_table(crc32c_by_table(0, text, cut), text + cut, size - cut), whole);
+		assert_int_equal(
+			crc32c_by_table(crc32c_by_table(0, text, cut), text + cut, size - cut),
+			whole);
 	}
 }
 

@@ -10,7 +10,9 @@ static void with_a_reason(void **state)
 	struct failure why;
 
 	(void)state;
-	assert_int_equal(failure_set(&why, EXIT_LISTEN, EADDRINUSE, "listen %s:%d", "0.0.0.0", 9999), -EADDRINUSE);
+	assert_int_equal(
+		failure_set(&why, EXIT_LISTEN, EADDRINUSE, "listen %s:%d", "0.0.0.0", 9999),
+		-EADDRINUSE);
 	assert_int_equal(why.status, EXIT_LISTEN);
 	assert_int_equal(why.error, EADDRINUSE);
 	assert_string_equal(why.text, "listen 0.0.0.0:9999: Address already in use");

@@ -117,7 +117,8 @@ static void checksum_is_as_defined(void **state)
 		for (uint32_t size = 0; size < sizeof(payload); size++)
 			assert_int_equal(frame_checksum(seed, numbers[n], size, payload),
 					 by_definition(numbers[n], size, payload, size));
-		assert_int_equal(frame_checksum(seed, numbers[n], 0, NULL), by_definition(numbers[n], 0, "", 0));
+		assert_int_equal(frame_checksum(seed, numbers[n], 0, NULL),
+				 by_definition(numbers[n], 0, "", 0));
 		assert_int_equal(frame_checksum(seed, numbers[n], FRAME_SIZE_BYE, NULL),
 				 by_definition(numbers[n], UINT32_MAX, "", 0));
 	}
@@ -134,7 +135,8 @@ static void checksum_depends_on_everything(void **state)
 	assert_int_not_equal(frame_checksum(frame_seed(&other), 5, 2, payload), want);
 	assert_int_not_equal(frame_checksum(frame_seed(&stream), 6, 2, payload), want);
 	assert_int_not_equal(frame_checksum(frame_seed(&stream), 5, 1, payload), want);
-	assert_int_not_equal(frame_checksum(frame_seed(&stream), 5, 2, (const uint8_t *)"aa"), want);
+	assert_int_not_equal(frame_checksum(frame_seed(&stream), 5, 2, (const uint8_t *)"aa"),
+			     want);
 }
 
 static void header_comes_back(void **state)

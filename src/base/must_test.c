@@ -31,7 +31,8 @@ static void it_says_what_and_aborts(void **state)
 		_exit(0);
 	}
 	close(pipe_ends[1]);
-	while (size < sizeof(text) - 1 && (got = read(pipe_ends[0], text + size, sizeof(text) - 1 - size)) > 0)
+	while (size < sizeof(text) - 1 &&
+	       (got = read(pipe_ends[0], text + size, sizeof(text) - 1 - size)) > 0)
 		size += (size_t)got;
 	close(pipe_ends[0]);
 	assert_int_equal(waitpid(child, &status, 0), child);

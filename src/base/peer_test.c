@@ -62,7 +62,8 @@ static void the_longest_fits(void **state)
 
 	(void)state;
 	memset(peer.address, 0xff, sizeof(peer.address));
-	assert_string_equal(peer_text(&peer, text), "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535");
+	assert_string_equal(peer_text(&peer, text),
+			    "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535");
 }
 
 int main(void)

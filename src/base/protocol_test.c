@@ -16,7 +16,15 @@ static void names_and_numbers(void **state)
 
 static void other_names_are_none(void **state)
 {
-	static const char *const names[] = { "", "unknown", "Roger", "rogers", "roge", "native", "line " };
+	static const char *const names[] = {
+		"",
+		"unknown",
+		"Roger",
+		"rogers",
+		"roge",
+		"native",
+		"line ",
+	};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(names); i++)

@@ -229,7 +229,8 @@ size_t text_base64_size(size_t size)
 
 size_t text_base64(char *out, const uint8_t *data, size_t size)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	size_t length = 0;
 
 	for (size_t at = 0; at < size; at += 3) {
@@ -298,7 +299,7 @@ const char *text_time(uint64_t realtime_ns, char out[TEXT_TIME_SIZE])
 
 const char *text_size(uint64_t bytes, char out[TEXT_SIZE_SIZE])
 {
-	static const char *const units[] = { " bytes", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB" };
+	static const char letters[] = " KMGTPE";
 	unsigned unit = 0;
 	size_t length;
 
@@ -315,6 +316,11 @@ const char *text_size(uint64_t bytes, char out[TEXT_SIZE_SIZE])
 			out[length++] = (char)('0' + tenth);
 		}
 	}
-	strcpy(out + length, bytes == 1 ? " byte" : units[unit]);
+	if (unit == 0) {
+		strcpy(out + length, bytes == 1 ? " byte" : " bytes");
+	} else {
+		strcpy(out + length, " xiB");
+		out[length + 1] = letters[unit];
+	}
 	return out;
 }

@@ -67,7 +67,8 @@ static void nothing_gets_through(void **state)
 {
 	(void)state;
 	for (unsigned pair = 0; pair < 0x10000; pair++) {
-		uint8_t data[4] = { (uint8_t)(pair >> 8), (uint8_t)pair, (uint8_t)(pair >> 8), (uint8_t)pair };
+		uint8_t data[4] = { (uint8_t)(pair >> 8), (uint8_t)pair, (uint8_t)(pair >> 8),
+				    (uint8_t)pair };
 
 		for (size_t room = 8; room <= 18; room += 5) {
 			char out[20];
@@ -161,7 +162,8 @@ static void json(void **state)
 		assert_int_equal(out[want], 0x5a);
 		assert_true(want <= 6 * rows[i].size);
 		if (want > 0)
-			assert_int_equal(text_json(out, want - 1, rows[i].data, rows[i].size), SIZE_MAX);
+			assert_int_equal(text_json(out, want - 1, rows[i].data, rows[i].size),
+					 SIZE_MAX);
 	}
 }
 
@@ -198,7 +200,8 @@ static void base64(void **state)
 
 		memset(out, 0x5a, sizeof(out));
 		assert_int_equal(text_base64_size(strlen(rows[i][0])), want);
-		assert_int_equal(text_base64(out, (const uint8_t *)rows[i][0], strlen(rows[i][0])), want);
+		assert_int_equal(text_base64(out, (const uint8_t *)rows[i][0], strlen(rows[i][0])),
+				 want);
 		assert_memory_equal(out, rows[i][1], want);
 		assert_int_equal(out[want], 0x5a);
 	}
@@ -231,9 +234,12 @@ static void times(void **state)
 
 	(void)state;
 	assert_string_equal(text_time(0, out), "1970-01-01T00:00:00.000000000Z");
-	assert_string_equal(text_time(UINT64_C(951782399999999999), out), "2000-02-28T23:59:59.999999999Z");
-	assert_string_equal(text_time(UINT64_C(951782400000000000), out), "2000-02-29T00:00:00.000000000Z");
-	assert_string_equal(text_time(UINT64_C(1795356360123456789), out), "2026-11-22T14:06:00.123456789Z");
+	assert_string_equal(text_time(UINT64_C(951782399999999999), out),
+			    "2000-02-28T23:59:59.999999999Z");
+	assert_string_equal(text_time(UINT64_C(951782400000000000), out),
+			    "2000-02-29T00:00:00.000000000Z");
+	assert_string_equal(text_time(UINT64_C(1795356360123456789), out),
+			    "2026-11-22T14:06:00.123456789Z");
 	assert_string_equal(text_time(UINT64_MAX, out), "2554-07-21T23:34:33.709551615Z");
 
 	/* Every day for 585 years, against the C library. */
