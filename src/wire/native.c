@@ -91,7 +91,8 @@ static size_t check_frame(const struct wire *w, uint64_t seq, const uint8_t *dat
 		*ret_need = FRAME_HEADER_SIZE + (size_t)header.size;
 		return 0;
 	}
-	if (frame_checksum(w->seed, seq, header.size, data + FRAME_HEADER_SIZE) != header.checksum) {
+	if (frame_checksum(w->seed, seq, header.size, data + FRAME_HEADER_SIZE) !=
+	    header.checksum) {
 		*ret_fault = FAULT_CHECKSUM;
 		return 0;
 	}
@@ -128,7 +129,8 @@ static void next_frames(const struct wire *w, const uint8_t *data, size_t size, 
 	size_t at = 0;
 
 	while (!is_bye(data + at, size - at)) {
-		size_t frame = check_frame(w, w->next_seq + count, data + at, size - at, &fault, &need);
+		size_t frame =
+			check_frame(w, w->next_seq + count, data + at, size - at, &fault, &need);
 
 		if (frame == 0)
 			break;

@@ -25,6 +25,7 @@ void wire_refuse(struct wire_event *ret, enum wire_fault fault, uint64_t seq);
 void wire_message(struct wire_event *ret, const uint8_t *payload, size_t size, size_t consumed);
 
 /* raw and whole: "ACK!". */
-size_t wire_reply_classic(const struct wire *w, struct wire_reply *reply, uint8_t *out, size_t room);
+size_t wire_reply_classic(const struct wire *w, struct wire_reply *reply, uint8_t *out,
+			  size_t room);
 
 #endif

@@ -63,6 +63,8 @@ int wire_is_native(const uint8_t *data, size_t size)
 void wire_next(const struct wire *w, const uint8_t *data, size_t size, unsigned flags,
 	       struct wire_event *ret)
 {
+	if (size == 0)
+		data = (const uint8_t *)""; /* the caller may have no memory to point to */
 	*ret = (struct wire_event){ .kind = WIRE_MORE };
 	row(w)->next(w, data, size, flags, ret);
 	must(ret->consumed <= size);

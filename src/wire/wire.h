@@ -109,7 +109,8 @@ int wire_is_native(const uint8_t *data, size_t size);
  * what follows. At most one event of kind MORE, END or REFUSED ends a round. `size` may be 0.
  * native: WIRE_FRAMES takes as many whole frames as there are, and stops before a bad one, which the next call refuses.
  * After WIRE_HELLO was accepted, wire_welcomed() must be called before the next wire_next. */
-void wire_next(const struct wire *w, const uint8_t *data, size_t size, unsigned flags, struct wire_event *ret);
+void wire_next(const struct wire *w, const uint8_t *data, size_t size, unsigned flags,
+	       struct wire_event *ret);
 void wire_accept(struct wire *w, const struct wire_event *event);
 
 /* native: the stream that HELLO named goes on at number next_seq, behind history checksum h. */
