@@ -151,14 +151,6 @@ int address_parse(const char *text, struct address *ret, const char **ret_why)
 	return result;
 }
 
-static size_t put_text(char *out, size_t at, const char *text)
-{
-	size_t size = strlen(text);
-
-	memcpy(out + at, text, size + 1);
-	return at + size;
-}
-
 const char *address_text(const struct address *address, char out[ADDRESS_TEXT_SIZE])
 {
 	bool bracket = strchr(address->host, ':') != NULL;
@@ -166,17 +158,17 @@ const char *address_text(const struct address *address, char out[ADDRESS_TEXT_SI
 
 	out[0] = '\0';
 	if (address->protocol != PROTOCOL_NONE)
-		at = put_text(out, at, protocol_name((uint8_t)address->protocol));
+		at = text_put(out, at, protocol_name((uint8_t)address->protocol));
 	if (address->is_unix) {
-		at = put_text(out, at, at > 0 ? "+unix:" : "unix:");
-		put_text(out, at, address->path);
+		at = text_put(out, at, at > 0 ? "+unix:" : "unix:");
+		text_put(out, at, address->path);
 		return out;
 	}
 	if (at > 0)
-		at = put_text(out, at, "://");
-	at = put_text(out, at, bracket ? "[" : "");
-	at = put_text(out, at, address->host);
-	at = put_text(out, at, bracket ? "]:" : ":");
+		at = text_put(out, at, "://");
+	at = text_put(out, at, bracket ? "[" : "");
+	at = text_put(out, at, address->host);
+	at = text_put(out, at, bracket ? "]:" : ":");
 	text_u64(address->port, out + at);
 	return out;
 }

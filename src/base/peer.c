@@ -6,14 +6,6 @@
 #include "base/bytes.h"
 #include "base/text.h"
 
-static size_t put_text(char *out, size_t at, const char *text)
-{
-	size_t size = strlen(text);
-
-	memcpy(out + at, text, size + 1);
-	return at + size;
-}
-
 static size_t put_ipv4(char *out, size_t at, const uint8_t *address)
 {
 	for (unsigned i = 0; i < 4; i++) {
@@ -47,7 +39,7 @@ static size_t put_ipv6(char *out, size_t at, const uint8_t *address)
 	unsigned run = 0;
 
 	if (memcmp(address, mapped, sizeof(mapped)) == 0)
-		return put_ipv4(out, put_text(out, at, "::ffff:"), address + 12);
+		return put_ipv4(out, text_put(out, at, "::ffff:"), address + 12);
 
 	for (unsigned i = 0; i < 8; i++) {
 		bool zero = bytes_are_zero(address + (size_t)2 * i, 2);
@@ -60,7 +52,7 @@ static size_t put_ipv6(char *out, size_t at, const uint8_t *address)
 	}
 	for (unsigned i = 0; i < 8; i++) {
 		if (i == best) {
-			at = put_text(out, at, "::");
+			at = text_put(out, at, "::");
 			i += best_count - 1;
 			continue;
 		}
@@ -77,7 +69,7 @@ const char *peer_text(const struct peer *peer, char out[PEER_TEXT_SIZE])
 
 	switch (peer->family) {
 	case PEER_UNIX:
-		put_text(out, 0, "unix");
+		text_put(out, 0, "unix");
 		return out;
 	case PEER_IPV4:
 		at = put_ipv4(out, at, peer->address);
@@ -88,7 +80,7 @@ const char *peer_text(const struct peer *peer, char out[PEER_TEXT_SIZE])
 		out[at++] = ']';
 		break;
 	default: /* none, or a family that a newer version knows */
-		put_text(out, 0, "-");
+		text_put(out, 0, "-");
 		return out;
 	}
 	out[at++] = ':';

@@ -264,6 +264,14 @@ size_t text_u64(uint64_t value, char out[TEXT_U64_SIZE])
 	return count;
 }
 
+size_t text_put(char *out, size_t at, const char *text)
+{
+	size_t size = strlen(text);
+
+	memcpy(out + at, text, size + 1);
+	return at + size;
+}
+
 /* Exactly `count` digits, and no NUL. */
 static void put_digits(char *out, uint64_t value, unsigned count)
 {
@@ -317,9 +325,9 @@ const char *text_size(uint64_t bytes, char out[TEXT_SIZE_SIZE])
 		}
 	}
 	if (unit == 0) {
-		strcpy(out + length, bytes == 1 ? " byte" : " bytes");
+		text_put(out, length, bytes == 1 ? " byte" : " bytes");
 	} else {
-		strcpy(out + length, " xiB");
+		text_put(out, length, " xiB");
 		out[length + 1] = letters[unit];
 	}
 	return out;

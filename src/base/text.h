@@ -36,6 +36,9 @@ int text_parse_u64(const char *text, uint64_t *ret_value);
 enum { TEXT_U64_SIZE = 21 };
 size_t text_u64(uint64_t value, char out[TEXT_U64_SIZE]);
 
+/* Put `text` into `out` at index `at`, NUL-terminated; the caller knows that it fits. Returns the index of the NUL. */
+size_t text_put(char *out, size_t at, const char *text);
+
 /* "2026-11-22T14:06:00.123456789Z" from ns since the epoch, UTC. */
 enum { TEXT_TIME_SIZE = 40 };
 const char *text_time(uint64_t realtime_ns, char out[TEXT_TIME_SIZE]);
