@@ -24,7 +24,7 @@ def test_raw_two_sends_300_times(roger, journal):
 
 def test_raw_a_megabyte_in_one_send(roger, journal):
     """No half-close: the server may answer in the middle. What it read is stored; what came late is reported."""
-    server = roger.serve(journal, "--linger", "1s")
+    server = roger.serve(journal, "--linger-timeout", "1s")
     data = os.urandom(1 << 20)
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(data)
