@@ -9,19 +9,21 @@
 enum { LISTENERS_MAX = 32 };
 
 struct server_config {
-	const struct address *listen;   /* protocol PROTOCOL_NONE: native or raw, by the first bytes */
-	unsigned listen_count;          /* 0: 0.0.0.0:9999 */
-	struct journal_config journal;  /* path, limits; stop, notice and context are the server's own */
+	const struct address
+		*listen;       /* protocol PROTOCOL_NONE: native or raw, by the first bytes */
+	unsigned listen_count; /* 0: 0.0.0.0:9999 */
+	struct journal_config
+		journal; /* path, limits; stop, notice and context are the server's own */
 	uint32_t connections_max;
 	uint64_t memory;
 	const char *io_backend;
 	bool quiet;
 	bool log_json;
 	/* deadlines, ns */
-	uint64_t first_ns;    /* first byte or HELLO */
-	uint64_t message_ns;  /* a frame or line that has begun, and its size at 10 kB/s on top */
-	uint64_t idle_ns;     /* raw, whole, line */
-	uint64_t linger_ns;   /* raw after ACK!, since the last byte */
+	uint64_t first_ns;   /* first byte or HELLO */
+	uint64_t message_ns; /* a frame or line that has begun, and its size at 10 kB/s on top */
+	uint64_t idle_ns;    /* raw, whole, line */
+	uint64_t linger_ns;  /* raw after ACK!, since the last byte */
 	uint64_t heartbeat_ns;
 };
 

@@ -1,0 +1,304 @@
+/* What received bytes mean, and what is done about it: the session's side of wire_next. */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "server/room.h"
+
+enum { LINE_ROOM = 16 }; /* around a plain message: line ends */
+
+static void note_dropped(struct server *server, struct session *s, size_t size)
+{
+	notes_peer(&server->notes, io_now(server->io), "dropped", &s->peer,
+		   "the connection ended inside a message: %zu byte%s dropped", size,
+		   size == 1 ? "" : "s");
+}
+
+/* --- events of wire; each returns whether to look for the next one */
+
+static void accept_event(struct server *server, struct session *s, const struct wire_event *event)
+{
+	wire_accept(&s->wire, event);
+	input_consume(&s->input, &server->pools, event->consumed);
+	s->need = 0;
+}
+
+static struct input_wish wish_of(struct server *server, const struct session *s)
+{
+	return (struct input_wish){
+		.need = s->need,
+		.reserve = session_is_native(s) ? s->need
+						: server->config->journal.message_max + LINE_ROOM,
+		.session = session_index(server, s),
+		.now_ns = io_now(server->io),
+		.large = server->granting || server->memory_queue.count == 0,
+	};
+}
+
+static bool on_more(struct server *server, struct session *s, const struct wire_event *event,
+		    bool whole)
+{
+	struct input_wish wish;
+
+	s->need = event->need < UINT32_MAX ? (uint32_t)event->need : UINT32_MAX;
+	if (whole)
+		return false;
+	wish = wish_of(server, s);
+	return input_grow(&s->input, &server->pools, &wish) == 0;
+}
+
+/* The journal takes it later, or not at all. */
+static bool on_not_appended(struct server *server, struct session *s,
+			    const struct wire_event *event, int error)
+{
+	switch (error) {
+	case -ENOBUFS:
+		/* A run of lines is answered first; then it goes on from here. */
+		if (!(s->flags & FLAG_RUN))
+			session_enqueue(server, s, QUEUE_PARKED, server->resuming);
+		break;
+	case -EROFS: s->flags |= FLAG_STUCK; break;
+	case -EBUSY: session_refuse(server, s, FAULT_BUSY, 0, NULL); break;
+	case -EMSGSIZE: session_refuse(server, s, FAULT_TOO_BIG, event->first_seq, NULL); break;
+	default: /* -ESTALE; -EPROTO cannot be, wire counts */
+		session_refuse(server, s, FAULT_FENCED, event->first_seq, NULL);
+		break;
+	}
+	return false;
+}
+
+static bool on_frames(struct server *server, struct session *s, const struct wire_event *event)
+{
+	int r = session_append_frames(server, s, event);
+
+	if (r)
+		return on_not_appended(server, s, event, r);
+	accept_event(server, s, event);
+	return true;
+}
+
+static bool on_message(struct server *server, struct session *s, const struct wire_event *event)
+{
+	int r = session_append_message(server, s, event);
+
+	if (r)
+		return on_not_appended(server, s, event, r);
+	accept_event(server, s, event);
+	return true;
+}
+
+static bool on_hello(struct server *server, struct session *s, const struct wire_event *event)
+{
+	int r = session_hello(server, s, event);
+
+	/* Whatever it came to, nothing more is looked at until WELCOME is on its way. */
+	return r ? on_not_appended(server, s, event, r) : false;
+}
+
+static bool on_end(struct server *server, struct session *s, const struct wire_event *event)
+{
+	if (event->size)
+		note_dropped(server, s, event->size);
+	input_consume(&s->input, &server->pools, input_size(&s->input));
+	if (s->state != SESSION_LINGERING)
+		s->state = SESSION_ENDING;
+	if (s->protocol == PROTOCOL_RAW)
+		session_raw_answer(server, s);
+	return false;
+}
+
+static bool act(struct server *server, struct session *s, const struct wire_event *event,
+		bool whole)
+{
+	switch (event->kind) {
+	case WIRE_MORE: return on_more(server, s, event, whole);
+	case WIRE_HELLO: return on_hello(server, s, event);
+	case WIRE_FRAMES: return on_frames(server, s, event);
+	case WIRE_MESSAGE: return on_message(server, s, event);
+	case WIRE_BYE: session_bye(server, s); return false;
+	case WIRE_END: return on_end(server, s, event);
+	case WIRE_REFUSED:
+		session_refuse(server, s, event->fault, event->first_seq, NULL);
+		return false;
+	}
+	return false;
+}
+
+/* --- the work on what is there */
+
+static void set_protocol(struct server *server, struct session *s, enum protocol protocol)
+{
+	s->protocol = (uint8_t)protocol;
+	wire_init(&s->wire, protocol, server->config->journal.message_max);
+}
+
+/* A default listener's connection: native or raw? False: not known yet. */
+static bool decide(struct server *server, struct session *s, const struct input_view *view)
+{
+	int native = wire_is_native(view->data, view->size);
+
+	if (native < 0 && !(s->flags & FLAG_ENDED))
+		return false;
+	set_protocol(server, s, native > 0 ? PROTOCOL_NATIVE : PROTOCOL_RAW);
+	return true;
+}
+
+static unsigned input_flags(struct server *server, struct session *s,
+			    const struct input_view *view)
+{
+	unsigned flags = 0;
+
+	if (!view->whole)
+		return 0;
+	/* A receive that filled its buffer to the brim may have been the last, without a sign of it. */
+	if (s->protocol == PROTOCOL_RAW && view->size &&
+	    !(s->flags & (FLAG_DRAINED | FLAG_ENDED)) && !io_readable(server->io, s->socket))
+		s->flags |= FLAG_DRAINED;
+	if (s->flags & FLAG_DRAINED)
+		flags |= WIRE_DRAINED;
+	if (s->flags & FLAG_ENDED)
+		flags |= WIRE_ENDED;
+	return flags;
+}
+
+static bool is_at_work(const struct session *s)
+{
+	return s->queue == QUEUE_NONE && !(s->flags & FLAG_STUCK) &&
+	       (s->state == SESSION_OPENING || s->state == SESSION_RUNNING ||
+		s->state == SESSION_LINGERING);
+}
+
+/* One event; returns whether to go on. */
+static bool step(struct server *server, struct session *s)
+{
+	struct input_view view;
+	struct wire_event event;
+	unsigned flags;
+
+	input_view(&s->input, &server->pools, s->need, &view);
+	if (!view.size && !(s->flags & FLAG_ENDED))
+		return false;
+	if (s->protocol == PROTOCOL_NONE && !decide(server, s, &view))
+		return false;
+	if (s->state == SESSION_OPENING && !session_is_native(s) && view.size)
+		s->state = SESSION_RUNNING;
+	flags = input_flags(server, s, &view);
+	wire_next(&s->wire, view.data, view.size, flags, &event);
+	return act(server, s, &event, view.whole);
+}
+
+static bool may_evict(void *context, uint32_t session)
+{
+	struct server *server = context;
+	struct session *s = &server->sessions[session];
+
+	return s->flags & FLAG_ARMED; /* it waits for its peer, not for us */
+}
+
+/* Hold what is left, and give the receive buffer back. */
+static void settle(struct server *server, struct session *s)
+{
+	struct input_wish wish = wish_of(server, s);
+	uint32_t buffer, victim;
+	bool lent;
+	int r;
+
+	/* A parked session keeps what it has where it is: nothing more comes until it goes on. */
+	if (s->queue == QUEUE_PARKED &&
+	    (s->input.held || input_size(&s->input) > PARTIAL_SMALL_SIZE))
+		return;
+	for (;;) {
+		r = input_settle(&s->input, &server->pools, &wish, &lent, &buffer);
+		if (r != -ENOBUFS)
+			break;
+		victim = input_oldest(&server->pools, may_evict, server);
+		if (victim == SESSION_NONE) {
+			session_refuse(server, s, FAULT_BUSY, 0,
+				       "no buffer for the rest of a message");
+			return;
+		}
+		session_refuse(server, &server->sessions[victim], FAULT_BUSY, 0,
+			       "too many messages have begun: this one for longest");
+		session_update(server, &server->sessions[victim]);
+	}
+	if (lent)
+		io_buffer_return(server->io, buffer);
+	if (r == -EAGAIN && s->queue == QUEUE_NONE) {
+		session_enqueue(server, s, QUEUE_MEMORY, server->granting);
+		server->large_reserved = server->pools.large.reserved;
+	}
+}
+
+/* Note when the message at the front began. */
+static void note_begin(struct server *server, struct session *s, uint64_t seq_before)
+{
+	if (s->state != SESSION_RUNNING)
+		return;
+	if (!input_size(&s->input)) {
+		s->flags &= (uint16_t)~FLAG_PARTIAL;
+	} else if (!(s->flags & FLAG_PARTIAL) || s->appended_seq != seq_before) {
+		s->flags |= FLAG_PARTIAL;
+		s->begun_ns = io_now(server->io);
+		s->frozen_ns = 0;
+	}
+}
+
+void session_work(struct server *server, struct session *s)
+{
+	uint64_t seq_before = s->appended_seq;
+
+	if (!(s->flags & FLAG_RUN)) {
+		while (is_at_work(s) && step(server, s))
+			;
+	}
+	if (s->state != SESSION_CLOSING && s->state != SESSION_FAREWELL) {
+		settle(server, s);
+		note_begin(server, s, seq_before);
+	}
+	session_update(server, s);
+}
+
+void session_take_as_raw(struct server *server, struct session *s)
+{
+	set_protocol(server, s, PROTOCOL_RAW);
+	s->flags |= FLAG_DRAINED;
+	s->state = SESSION_RUNNING;
+	session_enqueue(server, s, QUEUE_READY, false);
+}
+
+/* --- from the loop */
+
+static void on_bytes(struct server *server, struct session *s, const struct io_event *event)
+{
+	if (s->state == SESSION_FAREWELL) { /* nothing was promised, and it has been told */
+		io_buffer_return(server->io, event->buffer);
+		return;
+	}
+	if (s->state == SESSION_LINGERING)
+		s->more_bytes += (uint64_t)event->result;
+	/* The first bytes of what may be the preface: a byte a second does not put its deadline off. */
+	if (s->protocol != PROTOCOL_NONE || !input_size(&s->input))
+		s->last_ns = io_now(server->io);
+	s->flags &= (uint16_t)~FLAG_DRAINED;
+	if (event->drained)
+		s->flags |= FLAG_DRAINED;
+	input_receive(&s->input, event->data, (size_t)event->result, event->buffer);
+	session_work(server, s);
+}
+
+void session_received(struct server *server, struct session *s, const struct io_event *event)
+{
+	if (event->result > 0) {
+		on_bytes(server, s, event);
+		return;
+	}
+	s->flags &= (uint16_t)~FLAG_ARMED;
+	s->flags |= event->result ? FLAG_ENDED | FLAG_BROKEN : FLAG_ENDED;
+	if (event->result && s->protocol != PROTOCOL_RAW) {
+		if (input_size(&s->input) && s->state == SESSION_RUNNING)
+			note_dropped(server, s, input_size(&s->input));
+		session_close(server, s, true);
+		return;
+	}
+	/* raw: what was read is a message, also when the connection then broke. */
+	session_work(server, s);
+}

@@ -1,0 +1,397 @@
+/* One connection's life.
+ *
+ *   OPENING --HELLO--> WELCOMING --WELCOME sent--> RUNNING --half-close--> ENDING --all acknowledged--> closed     native
+ *   OPENING --------- first byte -------------->   RUNNING --half-close--> ENDING --answered----------> closed     plain
+ *                                                  RUNNING, ENDING --ACK!--> LINGERING --peer closes--> closed     raw
+ *   any --ERROR, or the server stops--> FAREWELL --peer closes, or 5 s--> closed                                   native */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "base/must.h"
+#include "server/room.h"
+
+uint32_t session_index(const struct server *server, const struct session *s)
+{
+	return (uint32_t)(s - server->sessions);
+}
+
+bool session_is_native(const struct session *s)
+{
+	return s->protocol == PROTOCOL_NATIVE;
+}
+
+/* --- queues */
+
+static struct session_list *list_of(struct server *server, enum session_queue queue)
+{
+	switch (queue) {
+	case QUEUE_PARKED: return &server->parked;
+	case QUEUE_MEMORY: return &server->memory_queue;
+	case QUEUE_READY: return &server->ready;
+	case QUEUE_NONE: break;
+	}
+	return NULL;
+}
+
+void session_enqueue(struct server *server, struct session *s, enum session_queue queue,
+		     bool front)
+{
+	struct session_list *list = list_of(server, queue);
+	uint32_t index = session_index(server, s);
+
+	must(s->queue == QUEUE_NONE);
+	s->queue = (uint8_t)queue;
+	s->previous = front ? SESSION_NONE : list->last;
+	s->next = front ? list->first : SESSION_NONE;
+	if (s->previous == SESSION_NONE)
+		list->first = index;
+	else
+		server->sessions[s->previous].next = index;
+	if (s->next == SESSION_NONE)
+		list->last = index;
+	else
+		server->sessions[s->next].previous = index;
+	list->count++;
+}
+
+void session_dequeue(struct server *server, struct session *s)
+{
+	struct session_list *list = list_of(server, (enum session_queue)s->queue);
+
+	if (!list)
+		return;
+	if (s->previous == SESSION_NONE)
+		list->first = s->next;
+	else
+		server->sessions[s->previous].next = s->next;
+	if (s->next == SESSION_NONE)
+		list->last = s->previous;
+	else
+		server->sessions[s->next].previous = s->previous;
+	list->count--;
+	s->queue = QUEUE_NONE;
+}
+
+/* --- beginning */
+
+static struct session *take_place(struct server *server)
+{
+	struct session *s;
+
+	if (server->free_list != SESSION_NONE) {
+		s = &server->sessions[server->free_list];
+		server->free_list = s->next;
+	} else if (server->fresh < server->session_count) {
+		s = &server->sessions[server->fresh++];
+	} else {
+		return NULL;
+	}
+	*s = (struct session){ .generation = s->generation };
+	server->live++;
+	return s;
+}
+
+void session_accepted(struct server *server, const struct listener *listener,
+		      const struct io_event *event)
+{
+	struct session *s = server->draining ? NULL : take_place(server);
+
+	if (!s) {
+		/* It was on its way when accepting was stopped. */
+		io_close(server->io, event->socket, true);
+		return;
+	}
+	s->socket = event->socket;
+	s->peer = event->peer;
+	s->state = SESSION_OPENING;
+	s->protocol = listener->protocol;
+	s->begun_ns = s->last_ns = io_now(server->io);
+	s->beat_ns = NEVER_NS;
+	if (s->protocol != PROTOCOL_NONE)
+		wire_init(&s->wire, (enum protocol)s->protocol,
+			  server->config->journal.message_max);
+	io_set_owner(server->io, s->socket, s);
+	io_tune(server->io, s->socket, IO_USER_TIMEOUT_MS, USER_TIMEOUT_MS);
+	io_tune(server->io, s->socket, IO_KEEPALIVE_S, KEEPALIVE_IDLE_S);
+	notes_accepted(&server->notes, io_now(server->io), &s->peer);
+	if (server->live == server->session_count)
+		listeners_accept(server, false);
+	session_update(server, s);
+}
+
+/* --- ending */
+
+/* What it has in the server's other parts goes: nothing more of it is stored or acknowledged. */
+static void end_service(struct server *server, struct session *s)
+{
+	bool lent;
+	uint32_t buffer;
+
+	session_dequeue(server, s);
+	input_drop(&s->input, &server->pools, &lent, &buffer);
+	if (lent)
+		io_buffer_return(server->io, buffer);
+	if (s->flags & FLAG_STREAM) {
+		fence_remove(&server->fence, session_index(server, s));
+		journal_stream_close(server->journal, s->native.stream);
+	}
+	s->flags &= (uint16_t) ~(FLAG_STREAM | FLAG_PARTIAL | FLAG_RUN);
+	s->frozen_ns = 0;
+	s->generation++; /* its entries at the gate are nobody's */
+}
+
+void session_leave(struct server *server, struct session *s)
+{
+	end_service(server, s);
+	s->state = SESSION_FAREWELL;
+	s->begun_ns = io_now(server->io);
+	session_answer(server, s);
+}
+
+void session_refuse(struct server *server, struct session *s, enum wire_fault fault, uint64_t seq,
+		    const char *text)
+{
+	if (!text)
+		text = wire_fault_text(fault);
+	if (seq)
+		notes_peer(&server->notes, io_now(server->io), "refused", &s->peer,
+			   "%s (message %" PRIu64 ")", text, seq);
+	else
+		notes_peer(&server->notes, io_now(server->io), "refused", &s->peer, "%s", text);
+	if (!session_is_native(s)) {
+		session_close(server, s, false);
+		return;
+	}
+	s->fault = (uint8_t)fault;
+	s->fault_seq = seq;
+	s->wants = WANT_ERROR;
+	session_leave(server, s);
+}
+
+void session_close(struct server *server, struct session *s, bool reset)
+{
+	if (s->more_bytes)
+		notes_more_bytes(&server->notes, io_now(server->io), &s->peer, s->more_bytes);
+	end_service(server, s);
+	timers_set(&server->timers, session_index(server, s), NEVER_NS);
+	s->state = SESSION_CLOSING;
+	io_close(server->io, s->socket, reset);
+}
+
+void session_closed(struct server *server, struct session *s)
+{
+	must(s->state == SESSION_CLOSING);
+	if (s->out)
+		slab_release(&server->outputs, s->out);
+	s->out = NULL;
+	s->state = SESSION_FREE;
+	s->next = server->free_list;
+	server->free_list = session_index(server, s);
+	server->live--;
+	if (!server->draining)
+		listeners_accept(server, true);
+}
+
+/* Has the peer been told everything that it will be told? */
+static bool is_answered(const struct session *s)
+{
+	return !s->out && !s->wants && s->appended_seq == s->sent_seq && !(s->flags & FLAG_RUN);
+}
+
+/* Nothing is left to be done. */
+static bool is_done(const struct server *server, const struct session *s)
+{
+	bool ended = s->flags & FLAG_ENDED, broken = s->flags & FLAG_BROKEN;
+
+	if (s->queue != QUEUE_NONE)
+		return false;
+	switch ((enum session_state)s->state) {
+	case SESSION_ENDING: return broken || is_answered(s);
+	case SESSION_LINGERING:
+		return input_size(&s->input) == 0 &&
+		       (broken || ((s->flags & FLAG_SHUT) && (ended || server->draining)));
+	case SESSION_FAREWELL: return broken || (ended && (s->flags & FLAG_SHUT));
+	case SESSION_OPENING: return server->draining;
+	case SESSION_RUNNING: return server->draining && !session_is_native(s) && is_answered(s);
+	case SESSION_FREE:
+	case SESSION_WELCOMING:
+	case SESSION_CLOSING: break;
+	}
+	return false;
+}
+
+/* --- deadlines */
+
+static uint64_t later(uint64_t begin_ns, uint64_t by_ns)
+{
+	return by_ns < NEVER_NS - begin_ns ? begin_ns + by_ns : NEVER_NS;
+}
+
+static uint64_t earlier(uint64_t a_ns, uint64_t b_ns)
+{
+	return a_ns < b_ns ? a_ns : b_ns;
+}
+
+/* Until when the message that has begun must be complete. */
+static uint64_t message_deadline(const struct server *server, const struct session *s)
+{
+	/* whole: what is sent may well be made while it is sent. */
+	uint64_t base_ns = s->protocol == PROTOCOL_WHOLE ? server->config->idle_ns
+							 : server->config->message_ns;
+	uint64_t size_ns = s->need * (SECOND_NS / DEADLINE_MESSAGE_RATE);
+
+	return later(later(s->begun_ns, base_ns), size_ns);
+}
+
+static uint64_t deadline(const struct server *server, const struct session *s)
+{
+	const struct server_config *config = server->config;
+
+	if (s->frozen_ns)
+		return NEVER_NS;
+	switch ((enum session_state)s->state) {
+	case SESSION_OPENING:
+		if (s->protocol == PROTOCOL_NONE && input_size(&s->input))
+			return earlier(s->last_ns + DEADLINE_PREFACE_NS,
+				       later(s->begun_ns, config->first_ns));
+		return later(s->begun_ns, config->first_ns);
+	case SESSION_RUNNING:
+		if (s->flags & FLAG_PARTIAL)
+			return message_deadline(server, s);
+		if (session_is_native(s) || s->appended_seq != s->sent_seq)
+			return NEVER_NS;
+		return later(s->last_ns, config->idle_ns);
+	case SESSION_LINGERING:
+		return earlier(later(s->last_ns, config->linger_ns),
+			       s->begun_ns + LINGER_TOTAL_NS);
+	case SESSION_FAREWELL: return s->begun_ns + LINGER_QUIET_NS;
+	case SESSION_FREE:
+	case SESSION_WELCOMING:
+	case SESSION_ENDING:
+	case SESSION_CLOSING: break;
+	}
+	return NEVER_NS;
+}
+
+/* A deadline has passed that the peer should have kept. */
+static void give_up(struct server *server, struct session *s)
+{
+	switch ((enum session_state)s->state) {
+	case SESSION_OPENING:
+		if (s->protocol == PROTOCOL_NONE && input_size(&s->input))
+			session_take_as_raw(server, s);
+		else
+			session_refuse(server, s, FAULT_DEADLINE, 0,
+				       input_size(&s->input) ? "HELLO was not complete in time"
+							     : "silent for too long");
+		break;
+	case SESSION_RUNNING:
+		session_refuse(server, s, FAULT_DEADLINE,
+			       session_is_native(s) ? s->appended_seq + 1 : 0,
+			       s->flags & FLAG_PARTIAL ? "a message was not complete in time"
+						       : "silent for too long");
+		break;
+	case SESSION_LINGERING:
+		notes_peer(&server->notes, io_now(server->io), "reset", &s->peer,
+			   "still not closed after ACK!: reset");
+		session_close(server, s, true);
+		break;
+	case SESSION_FAREWELL: session_close(server, s, true); break;
+	case SESSION_FREE:
+	case SESSION_WELCOMING:
+	case SESSION_ENDING:
+	case SESSION_CLOSING: must(!"a session without a deadline");
+	}
+}
+
+void session_expired(struct server *server, struct session *s)
+{
+	uint64_t now_ns = io_now(server->io);
+
+	if (s->beat_ns <= now_ns) {
+		s->beat_ns = now_ns + server->config->heartbeat_ns;
+		s->wants |= WANT_BEAT;
+		session_answer(server, s);
+	}
+	if (deadline(server, s) <= now_ns)
+		give_up(server, s);
+	session_update(server, s);
+}
+
+/* --- after everything */
+
+/* Its peer waits for us, not we for it. */
+static bool is_frozen(const struct session *s)
+{
+	return s->queue != QUEUE_NONE || s->state == SESSION_WELCOMING ||
+	       (s->flags & (FLAG_RUN | FLAG_STUCK));
+}
+
+static void update_clock(struct server *server, struct session *s)
+{
+	uint64_t now_ns = io_now(server->io);
+
+	if (is_frozen(s)) {
+		if (!s->frozen_ns)
+			s->frozen_ns = now_ns;
+	} else if (s->frozen_ns) {
+		s->begun_ns += now_ns - s->frozen_ns;
+		s->last_ns += now_ns - s->frozen_ns;
+		s->frozen_ns = 0;
+	}
+}
+
+static bool wants_bytes(const struct server *server, const struct session *s)
+{
+	if ((s->flags & FLAG_ENDED) || is_frozen(s))
+		return false;
+	if (s->state == SESSION_FAREWELL)
+		return true;
+	if (server->draining) /* raw: ACK! needs to know that nothing is readable */
+		return s->protocol == PROTOCOL_RAW && s->state == SESSION_RUNNING;
+	return s->state == SESSION_OPENING || s->state == SESSION_RUNNING ||
+	       s->state == SESSION_LINGERING;
+}
+
+static void update_armed(struct server *server, struct session *s)
+{
+	bool armed = wants_bytes(server, s);
+
+	if (armed == !!(s->flags & FLAG_ARMED))
+		return;
+	s->flags ^= FLAG_ARMED;
+	io_receive(server->io, s->socket, armed);
+}
+
+/* A peer that waits for something of ours must hear from us, so that it can tell a slow disk from a dead server. */
+static void update_beat(struct server *server, struct session *s)
+{
+	bool waits = session_is_native(s) &&
+		     (s->state == SESSION_WELCOMING ||
+		      ((s->state == SESSION_RUNNING || s->state == SESSION_ENDING) &&
+		       (s->appended_seq != s->sent_seq || s->queue != QUEUE_NONE ||
+			(s->flags & FLAG_STUCK))));
+
+	if (!waits)
+		s->beat_ns = NEVER_NS;
+	else if (s->beat_ns == NEVER_NS)
+		s->beat_ns = later(io_now(server->io), server->config->heartbeat_ns);
+}
+
+void session_update(struct server *server, struct session *s)
+{
+	if (s->state == SESSION_FREE || s->state == SESSION_CLOSING)
+		return;
+	if (server->draining && session_is_native(s) && s->queue == QUEUE_NONE &&
+	    s->state == SESSION_RUNNING && is_answered(s))
+		session_leave(server, s);
+	if (is_done(server, s)) {
+		session_close(server, s, s->flags & FLAG_BROKEN);
+		return;
+	}
+	update_clock(server, s);
+	update_armed(server, s);
+	update_beat(server, s);
+	timers_set(&server->timers, session_index(server, s),
+		   earlier(deadline(server, s), s->beat_ns));
+}

@@ -1,0 +1,88 @@
+/* native: HELLO and BYE. Who owns a stream, and where it goes on. */
+#include <errno.h>
+
+#include "server/room.h"
+
+/* The session that had the stream until now hears of it and goes; what it had not appended is dropped. */
+static void fence_older(struct server *server, struct session *s, const struct stream_id *id)
+{
+	uint32_t older = fence_put(&server->fence, id, session_index(server, s));
+
+	if (older == FENCE_NONE)
+		return;
+	session_refuse(server, &server->sessions[older], FAULT_FENCED, 0, NULL);
+	session_update(server, &server->sessions[older]);
+}
+
+/* Where the stream goes on for this peer. False: it has been refused. */
+static bool choose_next(struct server *server, struct session *s, const struct wire_hello *hello,
+			const struct stream_state *state, uint64_t *ret_next, uint32_t *ret_h)
+{
+	bool is_next = hello->flags & HELLO_NEXT,
+	     gap = !is_next && hello->first - 1 > state->last;
+
+	if (gap && !(hello->flags & HELLO_ACCEPT_GAP)) {
+		session_refuse(server, s, FAULT_GAP, state->last,
+			       "its oldest message is not the stream's next");
+		return false;
+	}
+	if (!gap && state->last >= SEQ_MAX) {
+		session_refuse(server, s, FAULT_SEQ, state->last, NULL);
+		return false;
+	}
+	*ret_next = gap ? hello->first : state->last + 1;
+	*ret_h = gap ? 0 : state->h;
+	if (gap)
+		s->flags |= FLAG_GAP;
+	return true;
+}
+
+int session_hello(struct server *server, struct session *s, const struct wire_event *event)
+{
+	const struct wire_hello *hello = &event->hello;
+	struct stream_state state;
+	uint64_t next;
+	int r;
+
+	if (gate_is_full(&server->gate)) {
+		server->gate_was_full = true;
+		return -ENOBUFS;
+	}
+	fence_older(server, s, &hello->stream);
+	r = journal_stream_open(server->journal, &hello->stream, hello->flags & HELLO_EPHEMERAL,
+				&s->native.stream, &state);
+	if (r) {
+		fence_remove(&server->fence, session_index(server, s));
+		return r;
+	}
+	s->flags |= hello->flags & HELLO_EPHEMERAL ? FLAG_STREAM | FLAG_EPHEMERAL : FLAG_STREAM;
+	s->native.writer = hello->writer;
+	if (!choose_next(server, s, hello, &state, &next, &s->h))
+		return 0;
+
+	s->appended_seq = s->durable_seq = s->sent_seq = next - 1;
+	s->durable_record = state.record;
+	s->state = SESSION_WELCOMING;
+	wire_accept(&s->wire, event);
+	wire_welcomed(&s->wire, &hello->stream, next, s->h);
+	input_consume(&s->input, &server->pools, event->consumed);
+	s->need = 0;
+	if (gate_is_open(state.record, journal_durable(server->journal))) {
+		s->wants |= WANT_WELCOME;
+		session_answer(server, s);
+	} else {
+		s->gate_position =
+			gate_hold(&server->gate,
+				  (struct gate_entry){ session_index(server, s), s->generation,
+						       state.record, state.last },
+				  journal_commit(server->journal), 0);
+	}
+	return 0;
+}
+
+void session_bye(struct server *server, struct session *s)
+{
+	/* When it cannot be forgotten now (fenced, or not all durable: the peer did not wait for its acks), age takes it. */
+	(void)!journal_stream_forget(server->journal, s->native.stream);
+	session_close(server, s, false);
+}

@@ -1,0 +1,118 @@
+#include "server/timers.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/must.h"
+
+int timers_init(struct timers *timers, uint32_t item_count)
+{
+	*timers = (struct timers){ .item_count = item_count };
+	timers->heap = calloc(item_count, sizeof(*timers->heap));
+	timers->position = calloc(item_count, sizeof(*timers->position));
+	timers->due_ns = calloc(item_count, sizeof(*timers->due_ns));
+	if (timers->heap && timers->position && timers->due_ns)
+		return 0;
+	timers_deinit(timers);
+	return -ENOMEM;
+}
+
+void timers_deinit(struct timers *timers)
+{
+	free(timers->heap);
+	free(timers->position);
+	free(timers->due_ns);
+	*timers = (struct timers){ 0 };
+}
+
+static void place(struct timers *timers, uint32_t at, struct timer_node node)
+{
+	timers->heap[at] = node;
+	timers->position[node.item] = at + 1;
+}
+
+static void move_up(struct timers *timers, uint32_t at, struct timer_node node)
+{
+	while (at > 0) {
+		uint32_t parent = (at - 1) / 2;
+
+		if (timers->heap[parent].when_ns <= node.when_ns)
+			break;
+		place(timers, at, timers->heap[parent]);
+		at = parent;
+	}
+	place(timers, at, node);
+}
+
+static void move_down(struct timers *timers, uint32_t at, struct timer_node node)
+{
+	for (;;) {
+		uint32_t child = 2 * at + 1;
+
+		if (child >= timers->count)
+			break;
+		if (child + 1 < timers->count &&
+		    timers->heap[child + 1].when_ns < timers->heap[child].when_ns)
+			child++;
+		if (timers->heap[child].when_ns >= node.when_ns)
+			break;
+		place(timers, at, timers->heap[child]);
+		at = child;
+	}
+	place(timers, at, node);
+}
+
+static void drop(struct timers *timers, uint32_t at)
+{
+	struct timer_node last = timers->heap[--timers->count];
+
+	timers->position[timers->heap[at].item] = 0;
+	if (at == timers->count)
+		return;
+	if (at > 0 && timers->heap[(at - 1) / 2].when_ns > last.when_ns)
+		move_up(timers, at, last);
+	else
+		move_down(timers, at, last);
+}
+
+void timers_set(struct timers *timers, uint32_t item, uint64_t when_ns)
+{
+	uint32_t position = timers->position[item];
+
+	must(item < timers->item_count);
+	timers->due_ns[item] = when_ns;
+	if (when_ns == NEVER_NS) {
+		/* Left in the heap it would wake a sleeping server once for nothing: ten thousand of them would. */
+		if (position)
+			drop(timers, position - 1);
+		return;
+	}
+	if (!position)
+		move_up(timers, timers->count++, (struct timer_node){ when_ns, item });
+	else if (when_ns < timers->heap[position - 1].when_ns)
+		move_up(timers, position - 1, (struct timer_node){ when_ns, item });
+}
+
+uint64_t timers_next(const struct timers *timers)
+{
+	return timers->count ? timers->heap[0].when_ns : NEVER_NS;
+}
+
+bool timers_due(struct timers *timers, uint64_t now_ns, uint32_t *ret_item)
+{
+	while (timers->count && timers->heap[0].when_ns <= now_ns) {
+		uint32_t item = timers->heap[0].item;
+		uint64_t due_ns = timers->due_ns[item];
+
+		if (due_ns > now_ns) {
+			move_down(timers, 0, (struct timer_node){ due_ns, item });
+			continue;
+		}
+		drop(timers, 0);
+		timers->due_ns[item] = NEVER_NS;
+		*ret_item = item;
+		return true;
+	}
+	return false;
+}
