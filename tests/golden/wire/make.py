@@ -264,6 +264,10 @@ def make_plain():
          "message 6162636465", "message 6162636465", "message 6162636465", "end 0", limit=5)
     line("too-long", "One byte more, as soon as it is there.", b"ab\nabcdef", "message 6162", f"refused {TOO_BIG} 0",
          ended=False, limit=5)
+    line("too-long-lf", "One byte more, with the LF in sight.", b"ab\nabcdef\nab\n", "message 6162", f"refused {TOO_BIG} 0",
+         ended=False, limit=5)
+    line("too-long-crlf", "The same with CR LF.", b"abcdef\r\n", f"refused {TOO_BIG} 0", ended=False, limit=5)
+    line("too-long-then-cr", "A CR that comes one byte too late.", b"abcdef\r", f"refused {TOO_BIG} 0", ended=False, limit=5)
     line("too-long-cr", "A CR behind max-message bytes is no LF's.", b"abcde\rx\n", f"refused {TOO_BIG} 0", ended=False, limit=5)
     line("cr-may-be-half", "A CR behind max-message bytes may be half of CR LF.", b"abcde\r", "more 7", ended=False, limit=5)
     line("cr-at-end", "And when nothing follows it, it was one byte too many.", b"abcde\r", f"refused {TOO_BIG} 0", limit=5)
