@@ -1,0 +1,66 @@
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/failure.h"
+#include "cli/commands.h"
+#include "cli/options.h"
+
+static const struct {
+	const char *name;
+	int (*run)(int count, char **arguments);
+} commands[] = {
+	{ "serve", command_serve },
+	{ "send", command_send },
+	{ "read", command_read },
+	{ "verify", command_verify },
+	{ "repair", command_repair },
+};
+
+static const char help[] =
+	"usage: roger COMMAND ...\n"
+	"\n"
+	"Acknowledged, durable delivery of messages over TCP: what is acknowledged is on\n"
+	"disk, once, intact, in order.\n"
+	"\n"
+	"  roger serve   receive messages, store them, and only then acknowledge them\n"
+	"  roger send    send messages, and wait until they are acknowledged\n"
+	"  roger read    print stored messages\n"
+	"  roger verify  check every byte of a journal\n"
+	"  roger repair  copy what is good of a damaged journal into a new one\n"
+	"\n"
+	"  roger COMMAND --help says more.  --version prints the version.\n"
+	"\n"
+	"Example, in two shells:\n"
+	"  roger serve\n"
+	"  roger send localhost 'Hello World!' && roger read\n";
+
+enum { ID_VERSION };
+
+static const struct option table[] = {
+	{ "version", 'V', false, ID_VERSION },
+};
+
+int main(int count, char **arguments)
+{
+	struct options o;
+	const char *value;
+	int id;
+
+	options_init(&o, "", table, sizeof(table) / sizeof(table[0]), arguments + 1,
+		     count > 0 ? count - 1 : 0);
+	id = options_next(&o, &value);
+	if (id == OPTION_END)
+		return options_complain(&o, "which command? (roger --help lists them)");
+	if (id == OPTION_BAD)
+		return EXIT_USAGE;
+	if (id == OPTION_HELP || id == ID_VERSION) {
+		fputs(id == OPTION_HELP ? help : "roger " ROGER_VERSION "\n", stdout);
+		return fflush(stdout) == 0 || errno == EPIPE ? EXIT_DONE : EXIT_IO;
+	}
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (strcmp(commands[i].name, value) == 0)
+			return commands[i].run(o.count - o.next, o.arguments + o.next);
+	}
+	return options_complain(&o, "unknown command \"%s\" (roger --help lists them)", value);
+}

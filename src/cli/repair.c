@@ -1,0 +1,57 @@
+#include <stdio.h>
+
+#include "base/failure.h"
+#include "cli/commands.h"
+#include "cli/options.h"
+#include "journal/verify.h"
+
+static const char help[] =
+	"usage: roger repair FROM TO\n"
+	"\n"
+	"Copies all good records of the damaged journal FROM into a new journal TO, which\n"
+	"must not exist or be empty, and lists what is lost. FROM is not touched. Record\n"
+	"numbers stay; where records are missing, their stream goes on behind a recorded\n"
+	"gap.\n"
+	"\n"
+	"Exit status: 0 done, also when something was lost; 66 no journal in FROM;\n"
+	"73 TO can't be made; 74 I/O error.\n"
+	"\n"
+	"Example:\n"
+	"  roger repair /var/lib/roger /var/lib/roger-repaired\n";
+
+static void print_line(void *context, const char *text)
+{
+	(void)context;
+	puts(text);
+}
+
+int command_repair(int count, char **arguments)
+{
+	struct failure why = { .status = EXIT_IO };
+	struct options o;
+	const char *value;
+	const char *from = NULL;
+	const char *to = NULL;
+	int id;
+
+	options_init(&o, "repair", NULL, 0, arguments, count);
+	while ((id = options_next(&o, &value)) != OPTION_END) {
+		if (id == OPTION_HELP)
+			return fputs(help, stdout) < 0 ? EXIT_IO : EXIT_DONE;
+		if (id == OPTION_BAD)
+			return EXIT_USAGE;
+		if (to != NULL)
+			return options_complain(&o, "unexpected \"%s\"", value);
+		if (from == NULL)
+			from = value;
+		else
+			to = value;
+	}
+	if (to == NULL)
+		return options_complain(&o, "from which journal to which? (roger repair FROM TO)");
+	if (journal_repair(from, to, print_line, NULL, &why) == 0)
+		return fflush(stdout) == 0 ? EXIT_DONE : EXIT_IO;
+	fflush(stdout);
+	fprintf(stderr, "roger: %s\n", why.text);
+	return (int)why.status;
+}
