@@ -70,7 +70,7 @@ static void send_more(struct client *c)
 	for (unsigned i = 0; i < count; i++)
 		out[i] = (struct io_span){ spans[i].data, spans[i].size };
 	c->sending = true;
-	io_send(c->io, c->link.socket, out, count);
+	io_send(c->io, c->dial.socket, out, count);
 }
 
 /* Is everything acknowledged? */
@@ -112,14 +112,14 @@ static void on_timeout(struct client *c)
 
 	failure_set(&why, EXIT_TIMEOUT, 0,
 		    "%" PRIu64 " of %" PRIu64 " acknowledged: no new ack from %s for %g s",
-		    client_acked(c), total > 0 ? total : client_put(c), c->link.text,
+		    client_acked(c), total > 0 ? total : client_put(c), c->dial.text,
 		    (double)c->timeout_ns / (double)SECOND_NS);
 	client_fail(c, &why);
 }
 
 static void check_time(struct client *c)
 {
-	link_tick(&c->link, c->now_ns);
+	dial_tick(&c->dial, c->now_ns);
 	if (c->phase == PHASE_PAUSE && c->now_ns >= c->retry_ns)
 		client_connect(c);
 	if (c->now_ns >= client_silence_deadline(c))
@@ -144,7 +144,7 @@ static uint64_t next_deadline(const struct client *c)
 {
 	uint64_t deadline = c->phase == PHASE_PAUSE ? c->retry_ns : NEVER_NS;
 
-	deadline = earlier(deadline, link_deadline(&c->link));
+	deadline = earlier(deadline, dial_deadline(&c->dial));
 	deadline = earlier(deadline, client_silence_deadline(c));
 	deadline = earlier(deadline, timeout_deadline(c));
 	return earlier(deadline, progress_deadline(&c->progress));
@@ -174,7 +174,7 @@ static int turn(struct client *c)
 		return result;
 	c->now_ns = io_now(c->io);
 	while (io_next(c->io, &event)) {
-		if (event.owner == &c->link)
+		if (event.owner == &c->dial)
 			client_peer_event(c, &event);
 		else if (event.owner == &c->input)
 			input_event(&c->input, &event);
@@ -273,8 +273,8 @@ int client_send(const struct client_config *config)
 		return (int)why.status;
 	}
 	c.timeout_ns = config->timeout_ns > 0 ? config->timeout_ns : DEFAULT_CLIENT_TIMEOUT_NS;
-	link_init(&c.link, c.io, &config->address);
-	snprintf(c.taker, sizeof(c.taker), "%s takes", c.link.text);
+	dial_init(&c.dial, c.io, &config->address);
+	snprintf(c.taker, sizeof(c.taker), "%s takes", c.dial.text);
 	make_sender(&c);
 	run(&c);
 	result = report(&c);

@@ -42,7 +42,7 @@ void client_hang_up(struct client *c)
 {
 	client_enter(c, PHASE_CLOSE);
 	/* What is given up must not arrive after all, as it might for as long as the kernel goes on sending. */
-	if (link_close(&c->link, c->failed || !c->finished))
+	if (dial_close(&c->dial, c->failed || !c->finished))
 		return;
 	if (c->finished)
 		client_enter(c, PHASE_DONE);
@@ -64,7 +64,7 @@ void client_fail_sender(struct client *c)
 {
 	struct failure why;
 
-	sender_describe(&c->sender, c->link.text, &why);
+	sender_describe(&c->sender, c->dial.text, &why);
 	client_fail(c, &why);
 }
 
@@ -112,11 +112,11 @@ static void end_foreign(struct client *c, const char *what, const uint8_t *answe
 		failure_set(
 			&why, EXIT_UNAVAILABLE, 0,
 			"%s is not a Roger server (it answered \"%s\"); for a plain server use %s",
-			c->link.text, shown, plain_text);
+			c->dial.text, shown, plain_text);
 	} else {
 		failure_set(&why, EXIT_UNAVAILABLE, 0,
 			    "%s is not a Roger server (%s); for a plain server use %s",
-			    c->link.text, what, plain_text);
+			    c->dial.text, what, plain_text);
 	}
 	try_again(c, &why);
 }
@@ -138,7 +138,7 @@ static void connection_ended(struct client *c, int error)
 		return;
 	}
 	failure_set(&why, EXIT_UNAVAILABLE, error, "%s: the server closed the connection",
-		    c->link.text);
+		    c->dial.text);
 	try_again(c, &why);
 }
 
@@ -185,7 +185,7 @@ static void on_welcome(struct client *c, const struct sender_event *event)
 	if (event->forgotten == 0)
 		return;
 	failure_set(&text, EXIT_DATA, 0, "%s has forgotten %" PRIu64 " acknowledged message%s%s",
-		    c->link.text, event->forgotten, event->forgotten == 1 ? "" : "s",
+		    c->dial.text, event->forgotten, event->forgotten == 1 ? "" : "s",
 		    c->sender.is_volatile ? " (it keeps nothing on disk)" : "");
 	notice(c, text.text, "; going on");
 }
@@ -199,20 +199,20 @@ static void on_refusal(struct client *c, const struct sender_event *event)
 	case REASON_FOREIGN:
 		if (c->welcomed)
 			failure_set(&why, EXIT_UNAVAILABLE, 0, "%s is no Roger server any more",
-				    c->link.text);
+				    c->dial.text);
 		break;
 	case REASON_BROKEN:
 		failure_set(&why, EXIT_UNAVAILABLE, 0, "%s: the server's bytes make no sense",
-			    c->link.text);
+			    c->dial.text);
 		break;
 	case REASON_ACK:
 		failure_set(&why, EXIT_UNAVAILABLE, 0,
-			    "%s: the server acknowledged what it can not have", c->link.text);
+			    "%s: the server acknowledged what it can not have", c->dial.text);
 		break;
 	case REASON_ERROR:
 		text_escape(shown, sizeof(shown), event->text, event->text_size, NATIVE_TEXT_MAX);
 		failure_set(&why, EXIT_UNAVAILABLE, 0, "%s: the server refused us: %s",
-			    c->link.text, event->text_size > 0 ? shown : "no reason given");
+			    c->dial.text, event->text_size > 0 ? shown : "no reason given");
 		break;
 	}
 	if (event->reason == REASON_FOREIGN && !c->welcomed)
@@ -297,20 +297,20 @@ static bool renew_stream(struct client *c)
 	return true;
 }
 
-static void on_link(struct client *c, enum link_result result, const struct failure *why)
+static void on_dial(struct client *c, enum dial_result result, const struct failure *why)
 {
 	switch (result) {
-	case LINK_WAIT: break;
-	case LINK_UP:
+	case DIAL_WAIT: break;
+	case DIAL_UP:
 		client_enter(c, PHASE_OPEN);
 		c->heard_ns = c->now_ns;
 		c->send_broken = false;
-		io_tune(c->io, c->link.socket, IO_KEEPALIVE_S, KEEPALIVE_IDLE_S);
-		io_receive(c->io, c->link.socket, true);
+		io_tune(c->io, c->dial.socket, IO_KEEPALIVE_S, KEEPALIVE_IDLE_S);
+		io_receive(c->io, c->dial.socket, true);
 		sender_opened(&c->sender);
 		break;
-	case LINK_FAILED: try_again(c, why); break;
-	case LINK_CLOSED:
+	case DIAL_FAILED: try_again(c, why); break;
+	case DIAL_CLOSED:
 		c->sending = false;
 		sender_closed(&c->sender);
 		client_enter(c, c->finished ? PHASE_DONE : PHASE_PAUSE);
@@ -325,7 +325,7 @@ void client_connect(struct client *c)
 	if (!renew_stream(c))
 		return;
 	client_enter(c, PHASE_CONNECT);
-	on_link(c, link_start(&c->link, &why), &why);
+	on_dial(c, dial_start(&c->dial, &why), &why);
 }
 
 void client_peer_event(struct client *c, const struct io_event *event)
@@ -334,7 +334,7 @@ void client_peer_event(struct client *c, const struct io_event *event)
 
 	switch (event->kind) {
 	case IO_CONNECTED:
-	case IO_CLOSED: on_link(c, link_event(&c->link, event, &why), &why); break;
+	case IO_CLOSED: on_dial(c, dial_event(&c->dial, event, &why), &why); break;
 	case IO_RECEIVED: on_received(c, event); break;
 	case IO_SENT:
 		c->sending = false;
@@ -347,7 +347,7 @@ void client_peer_event(struct client *c, const struct io_event *event)
 		if (c->phase == PHASE_OPEN)
 			pump(c);
 		else if (c->phase == PHASE_BYE)
-			io_shutdown(c->io, c->link.socket);
+			io_shutdown(c->io, c->dial.socket);
 		break;
 	case IO_ACCEPTED:
 	case IO_ACCEPT_FAILED:
@@ -388,7 +388,7 @@ void client_silence(struct client *c)
 	else if (c->phase == PHASE_FOREIGN || (!c->welcomed && !c->sender.opened))
 		end_foreign(c, "no answer within 10 s", answer, size);
 	else {
-		failure_set(&why, EXIT_UNAVAILABLE, 0, "%s: nothing heard for %d s", c->link.text,
+		failure_set(&why, EXIT_UNAVAILABLE, 0, "%s: nothing heard for %d s", c->dial.text,
 			    (int)(PEER_SILENT_NS / SECOND_NS));
 		try_again(c, &why);
 	}

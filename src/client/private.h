@@ -4,8 +4,8 @@
 #define ROGER_CLIENT_PRIVATE_H
 
 #include "client/client.h"
+#include "client/dial.h"
 #include "client/input.h"
-#include "client/link.h"
 #include "client/progress.h"
 #include "client/sender.h"
 
@@ -22,7 +22,7 @@ enum client_phase {
 struct client {
 	const struct client_config *config;
 	struct io *io;
-	struct link link;
+	struct dial dial;
 	struct input input;
 	struct sender sender;
 	struct progress progress;
@@ -68,7 +68,7 @@ void client_fail_sender(struct client *c);
 
 void client_enter(struct client *c, enum client_phase phase);
 
-/* An event of the link. */
+/* An event of the connection. */
 void client_peer_event(struct client *c, const struct io_event *event);
 
 /* It is time to connect; or the peer has said nothing for too long, in this phase. */

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "client/dial.h"
 #include "client/input.h"
-#include "client/link.h"
 #include "client/reply.h"
 #include "client/retry.h"
 #include "clock/clock.h"
@@ -34,7 +34,7 @@ enum raw_phase {
 struct raw {
 	const struct client_config *config;
 	struct io *io;
-	struct link link;
+	struct dial dial;
 	struct input input;
 	struct reply reply;
 	enum raw_phase phase;
@@ -63,7 +63,7 @@ static size_t message_size(const struct raw *r)
 static void hang_up(struct raw *r)
 {
 	r->phase = RAW_CLOSE;
-	if (!link_close(&r->link, false))
+	if (!dial_close(&r->dial, false))
 		r->phase = r->failed ? RAW_DONE : RAW_NEXT;
 }
 
@@ -87,33 +87,33 @@ static void conclude(struct raw *r, bool too_late)
 		failure_set(&why, EXIT_IO, -result, "write standard output");
 	else if (answered && r->sent < message_size(r))
 		failure_set(&why, EXIT_UNAVAILABLE, 0, "%s took only %zu of %zu bytes",
-			    r->link.text, r->sent, message_size(r));
+			    r->dial.text, r->sent, message_size(r));
 	else if (answered) {
 		hang_up(r);
 		return;
 	} else if (too_late)
-		failure_set(&why, EXIT_TIMEOUT, 0, "%s: no answer within %g s", r->link.text,
+		failure_set(&why, EXIT_TIMEOUT, 0, "%s: no answer within %g s", r->dial.text,
 			    (double)r->wait_ns / (double)SECOND_NS);
 	else
 		failure_set(&why, EXIT_UNAVAILABLE, r->answer_error,
-			    "%s closed the connection without an answer", r->link.text);
+			    "%s closed the connection without an answer", r->dial.text);
 	fail(r, &why);
 }
 
 /* --- a connection */
 
-static void on_link(struct raw *r, enum link_result result, const struct failure *why)
+static void on_dial(struct raw *r, enum dial_result result, const struct failure *why)
 {
 	uint32_t random;
 
 	switch (result) {
-	case LINK_WAIT: break;
-	case LINK_UP:
+	case DIAL_WAIT: break;
+	case DIAL_UP:
 		r->phase = RAW_OPEN;
 		r->moved_ns = r->now_ns;
-		io_receive(r->io, r->link.socket, true);
+		io_receive(r->io, r->dial.socket, true);
 		break;
-	case LINK_FAILED:
+	case DIAL_FAILED:
 		if (!r->config->retry) {
 			fail(r, why);
 			break;
@@ -125,7 +125,7 @@ static void on_link(struct raw *r, enum link_result result, const struct failure
 		r->retry_ns = r->now_ns + retry_delay_ns(r->attempts++, random);
 		r->phase = RAW_NEXT;
 		break;
-	case LINK_CLOSED:
+	case DIAL_CLOSED:
 		if (r->taken)
 			input_take(&r->input);
 		r->taken = false;
@@ -146,7 +146,7 @@ static void start(struct raw *r)
 	r->answer_error = 0;
 	r->phase = RAW_CONNECT;
 	reply_init(&r->reply, stdout, isatty(STDOUT_FILENO) == 1);
-	on_link(r, link_start(&r->link, &why), &why);
+	on_dial(r, dial_start(&r->dial, &why), &why);
 }
 
 static void on_received(struct raw *r, const struct io_event *event)
@@ -164,13 +164,13 @@ static void on_received(struct raw *r, const struct io_event *event)
 		r->send_broken = true;
 }
 
-static void on_link_event(struct raw *r, const struct io_event *event)
+static void on_dial_event(struct raw *r, const struct io_event *event)
 {
 	struct failure why;
 
 	switch (event->kind) {
 	case IO_CONNECTED:
-	case IO_CLOSED: on_link(r, link_event(&r->link, event, &why), &why); break;
+	case IO_CLOSED: on_dial(r, dial_event(&r->dial, event, &why), &why); break;
 	case IO_RECEIVED: on_received(r, event); break;
 	case IO_SENT:
 		r->sending = false;
@@ -199,7 +199,7 @@ static void send_more(struct raw *r)
 		return;
 	if (r->sent == message_size(r)) {
 		if (!r->shut)
-			io_shutdown(r->io, r->link.socket);
+			io_shutdown(r->io, r->dial.socket);
 		r->shut = true;
 		return;
 	}
@@ -208,7 +208,7 @@ static void send_more(struct raw *r)
 	if (message_size(r) > size)
 		rest[count++] = (struct io_span){ "\n", 1 };
 	r->sending = true;
-	io_send(r->io, r->link.socket, rest, count);
+	io_send(r->io, r->dial.socket, rest, count);
 }
 
 /* --- messages */
@@ -241,7 +241,7 @@ static void next_message(struct raw *r)
 
 static void advance(struct raw *r)
 {
-	link_tick(&r->link, r->now_ns);
+	dial_tick(&r->dial, r->now_ns);
 	if (r->phase == RAW_NEXT && r->now_ns >= r->retry_ns)
 		next_message(r);
 	if (r->phase == RAW_OPEN)
@@ -260,7 +260,7 @@ static uint64_t next_deadline(const struct raw *r)
 		return r->retry_ns;
 	if (r->phase == RAW_OPEN)
 		return r->moved_ns + r->wait_ns;
-	return link_deadline(&r->link);
+	return dial_deadline(&r->dial);
 }
 
 static void run(struct raw *r)
@@ -280,8 +280,8 @@ static void run(struct raw *r)
 		}
 		r->now_ns = io_now(r->io);
 		while (io_next(r->io, &event)) {
-			if (event.owner == &r->link)
-				on_link_event(r, &event);
+			if (event.owner == &r->dial)
+				on_dial_event(r, &event);
 			else if (event.owner == &r->input)
 				input_event(&r->input, &event);
 		}
@@ -329,7 +329,7 @@ int client_send_raw(const struct client_config *config)
 	if (prepare(&r, &r.why) < 0)
 		r.failed = true;
 	if (!r.failed) {
-		link_init(&r.link, r.io, &config->address);
+		dial_init(&r.dial, r.io, &config->address);
 		run(&r);
 	}
 	if (r.failed)
