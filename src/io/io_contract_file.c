@@ -49,6 +49,41 @@ static void test_adopt_pipe(void **state)
 	close(pipes[0]);
 }
 
+/* Somebody else reads from it, too, and was first: the loop must not wait in a read. */
+static void test_adopt_shared_pipe(void **state)
+{
+	struct world *world = *state;
+	char byte;
+	int pipes[2];
+
+	world_again(world, 8, 1, 100);
+	struct pair holder = world_pair(world);
+	holder.server->keep = true;
+	end_arm(holder.server, true);
+	end_send(holder.client, 1);
+	UNTIL(world, holder.server->kept_count == 1);
+
+	assert_int_equal(pipe(pipes), 0);
+	struct end *end = adopt(world, pipes[0]);
+	assert_int_equal(write(pipes[1], "x", 1), 1);
+	end_arm(end, true);
+	world_idle(world, 20 * MS_NS); /* it waits for a buffer */
+	assert_int_equal(read(pipes[0], &byte, 1), 1);
+	alarm(10);
+	end_return(holder.server, 1);
+	world_idle(world, 20 * MS_NS);
+	alarm(0);
+	assert_int_equal(end->receives, 0);
+	assert_int_equal(io_buffers_free(world->io), 1);
+	assert_int_equal(write(pipes[1], "y", 1), 1);
+	UNTIL(world, end->received == 1);
+	assert_int_equal(end->first[0], 'y');
+	end_close(end, false);
+	UNTIL(world, end->closed);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
 static void test_adopt_files(void **state)
 {
 	struct world *world = *state;
@@ -397,6 +432,7 @@ static void test_deadlines(void **state)
 
 const struct CMUnitTest file_tests[] = {
 	CONTRACT(test_adopt_pipe),
+	CONTRACT(test_adopt_shared_pipe),
 	CONTRACT(test_adopt_files),
 	CONTRACT(test_adopt_file_without_buffers),
 	CONTRACT(test_writes),

@@ -227,6 +227,23 @@ static void test_end_with_no_buffers(void **state)
 	assert_int_equal(io_buffers_free(world->io), 1);
 }
 
+/* A buffer outlives its socket. */
+static void test_buffer_returned_after_close(void **state)
+{
+	struct world *world = *state;
+	struct pair pair = world_pair(world);
+
+	pair.server->keep = true;
+	end_arm(pair.server, true);
+	end_send(pair.client, 10);
+	UNTIL(world, pair.server->received == 10);
+	end_close(pair.server, false);
+	UNTIL(world, pair.server->closed);
+	assert_int_equal(io_buffers_free(world->io), BUFFER_COUNT - 1);
+	end_return(pair.server, 1);
+	assert_int_equal(io_buffers_free(world->io), BUFFER_COUNT);
+}
+
 /* --- slots */
 
 static void test_slots_are_used_again(void **state)
@@ -332,6 +349,31 @@ static void test_no_descriptors(void **state)
 	assert_int_equal(listener->accept_failures, 3);
 }
 
+static void test_no_descriptors_for_a_loop(void **state)
+{
+	struct io_config config = {
+		.sockets_max = 1, .buffer_count = 1, .buffer_size = 1, .backend = contract_backend
+	};
+	struct rlimit before, none;
+	struct io *io = NULL;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	rlim_t free = lowest_free_descriptor();
+	none = before;
+	for (none.rlim_cur = free; !io; none.rlim_cur++) {
+		assert_true(none.rlim_cur < free + 10);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+		int error = io_create(&config, &io);
+		assert_true(error == 0 || error == -EMFILE);
+		assert_int_equal(error == 0, io != NULL);
+	}
+	assert_true(none.rlim_cur > free + 1);
+	io_destroy(io);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(lowest_free_descriptor(), free);
+}
+
 /* Closed in the middle of the pause. */
 static void test_no_descriptors_then_closed(void **state)
 {
@@ -362,9 +404,11 @@ const struct CMUnitTest limit_tests[] = {
 	CONTRACT(test_no_buffers),
 	CONTRACT(test_no_buffers_then_disarmed_or_closed),
 	CONTRACT(test_end_with_no_buffers),
+	CONTRACT(test_buffer_returned_after_close),
 	CONTRACT(test_slots_are_used_again),
 	CONTRACT(test_accepting_waits_for_a_slot),
 	CONTRACT(test_no_descriptors),
+	CONTRACT(test_no_descriptors_for_a_loop),
 	CONTRACT(test_no_descriptors_then_closed),
 };
 const size_t limit_tests_count = COUNT_OF(limit_tests);

@@ -4,12 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 const char *contract_backend = "epoll";
 
 static char directory[64];
+static struct rlimit descriptors, file_size; /* tests lower them */
 static uint8_t pattern_bytes[9 << 20]; /* what is sent */
 
 uint8_t pattern(uint64_t at)
@@ -35,6 +37,8 @@ int world_setup(void **state)
 	if (pattern_bytes[1] == 0)
 		for (size_t i = 0; i < sizeof(pattern_bytes); i++)
 			pattern_bytes[i] = pattern(i);
+	getrlimit(RLIMIT_NOFILE, &descriptors);
+	getrlimit(RLIMIT_FSIZE, &file_size);
 	strcpy(directory, "/var/tmp/roger-io-XXXXXX");
 	if (!mkdtemp(directory))
 		return -1;
@@ -46,8 +50,11 @@ int world_setup(void **state)
 int world_teardown(void **state)
 {
 	struct world *world = *state;
-	DIR *list = opendir(directory);
 
+	/* Also after a test that failed in the middle. */
+	setrlimit(RLIMIT_NOFILE, &descriptors);
+	setrlimit(RLIMIT_FSIZE, &file_size);
+	DIR *list = opendir(directory);
 	io_destroy(world->io);
 	free(world);
 	for (const struct dirent *one; list && (one = readdir(list)) != NULL;)
