@@ -163,16 +163,42 @@ static int find_geometry(struct segments *set)
 	return 0;
 }
 
-static int fill(struct segments *set, const struct listing *names, bool salvage,
-		struct failure *why)
+/* The segment as it is known from an earlier listing. The newest ones are always looked at again: they change. */
+static struct segment *known_segment(struct segments *old, uint64_t index)
+{
+	uint32_t low = 0, high = old == NULL || old->count == 0 ? 0 : old->count - 1;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (old->list[middle].index < index)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (old == NULL || low + 1 >= old->count || old->list[low].index != index ||
+	    old->list[low].first == 0)
+		return NULL;
+	return &old->list[low];
+}
+
+static int fill(struct segments *set, const struct listing *names, struct segments *old,
+		bool salvage, struct failure *why)
 {
 	set->list = calloc(names->count == 0 ? 1 : names->count, sizeof(*set->list));
 	if (set->list == NULL)
 		return failure_set(why, EXIT_IO, ENOMEM, "load the journal's segments");
 	for (uint32_t i = 0; i < names->count; i++) {
 		struct segment *segment = &set->list[set->count];
-		int error = load_segment(set, names->list[i], segment);
+		struct segment *known = known_segment(old, names->list[i]);
+		int error = 0;
 
+		if (known != NULL) {
+			*segment = *known;
+			known->file = -1;
+		} else {
+			error = load_segment(set, names->list[i], segment);
+		}
 		if (error == -ENOENT)
 			continue;
 		if (error == -EIO && salvage) {
@@ -187,17 +213,14 @@ static int fill(struct segments *set, const struct listing *names, bool salvage,
 		}
 		set->count++;
 		if (set->count > OPEN_MAX) {
-			struct segment *old = &set->list[set->count - 1 - OPEN_MAX];
-
-			if (old->file >= 0)
-				file_close(old->file);
-			old->file = -1;
+			segment_leave(set, &set->list[set->count - 1 - OPEN_MAX]);
 		}
 	}
 	return 0;
 }
 
-static int load(int directory, bool salvage, struct segments *ret, struct failure *why)
+static int load(int directory, struct segments *old, bool salvage, struct segments *ret,
+		struct failure *why)
 {
 	struct segments set = { .directory = directory, .buffer_size = SEARCH_SIZE };
 	struct listing names = { 0 };
@@ -215,7 +238,7 @@ static int load(int directory, bool salvage, struct segments *ret, struct failur
 	} else {
 		if (names.count > 1)
 			qsort(names.list, names.count, sizeof(names.list[0]), by_index);
-		error = fill(&set, &names, salvage, why);
+		error = fill(&set, &names, old, salvage, why);
 	}
 	free(names.list);
 	if (error != 0) {
@@ -228,12 +251,17 @@ static int load(int directory, bool salvage, struct segments *ret, struct failur
 
 int segments_load(int directory, struct segments *ret, struct failure *why)
 {
-	return load(directory, false, ret, why);
+	return load(directory, NULL, false, ret, why);
 }
 
 int segments_load_salvage(int directory, struct segments *ret, struct failure *why)
 {
-	return load(directory, true, ret, why);
+	return load(directory, NULL, true, ret, why);
+}
+
+int segments_load_again(struct segments *old, struct segments *ret, struct failure *why)
+{
+	return load(old->directory, old, false, ret, why);
 }
 
 void segments_free(struct segments *set)
@@ -356,6 +384,16 @@ int segment_search(struct segments *set, struct segment *segment, uint64_t from_
 	}
 	segment->searched = true;
 	return 0;
+}
+
+uint64_t segments_lowest(const struct segments *set)
+{
+	uint64_t lowest = UINT64_MAX;
+
+	for (uint32_t i = 0; i < set->count; i++)
+		if (set->list[i].first != 0 && set->list[i].first < lowest)
+			lowest = set->list[i].first;
+	return lowest == UINT64_MAX ? 0 : lowest;
 }
 
 uint64_t segments_bound(const struct segments *set, uint32_t at)

@@ -44,6 +44,7 @@ struct walk {
 	struct window window;
 	/* What walk_next has found in the place of the next record. */
 	bool broken;        /* a whole header of the expected record, but frames that are wrong */
+	bool at_nothing;    /* no batch stands there, not even a broken one: zeros, or the end of the file */
 	uint64_t search_at; /* where walk_resync begins */
 	struct batch_header header;
 };
@@ -80,6 +81,11 @@ uint64_t walk_record(const struct walk *walk)
 uint64_t walk_claim(const struct walk *walk)
 {
 	return walk->claim;
+}
+
+uint32_t walk_position(const struct walk *walk)
+{
+	return walk->started ? walk->position : walk->set->count;
 }
 
 uint64_t walk_offset(const struct walk *walk)
@@ -228,6 +234,48 @@ static void place_set(const struct walk *walk, struct walk_place *place, uint32_
 	snprintf(place->what, sizeof(place->what), "%s", what);
 }
 
+/* A record that is not found at the end of a segment, or in none, may have stood in a segment whose header is bad: that is the place to
+ * name. `from`: the segments behind this position, up to the next live one. */
+static void blame_header(const struct walk *walk, uint32_t from, struct walk_place *place)
+{
+	const struct segments *set = walk->set;
+	uint32_t end = next_live(walk, from);
+
+	for (uint32_t i = from; i < end; i++) {
+		const struct segment *s = &set->list[i];
+
+		if (s->header_fault == FORMAT_OK || s->index <= walk->skip_to)
+			continue;
+		place_set(walk, place, i, 0, "");
+		snprintf(place->what, sizeof(place->what), "segment header: %s",
+			 format_fault_text(s->header_fault));
+		return;
+	}
+}
+
+const char *walk_place_text(const struct walk_place *place, uint64_t last,
+			    char out[WALK_PLACE_TEXT_SIZE])
+{
+	char where[SEGMENT_NAME_SIZE + 60] = "";
+	char name[SEGMENT_NAME_SIZE];
+	char records[60];
+
+	if (last < place->last_record)
+		last = place->last_record;
+	if (place->segment_index != 0) {
+		segment_name(place->segment_index, name);
+		snprintf(where, sizeof(where), "segment %s offset %" PRIu64 ": ", name,
+			 place->offset);
+	}
+	if (last == place->record)
+		snprintf(records, sizeof(records), "record %" PRIu64, last);
+	else
+		snprintf(records, sizeof(records), "records %" PRIu64 "..%" PRIu64, place->record,
+			 last);
+	snprintf(out, WALK_PLACE_TEXT_SIZE, "%s%s: %s", where, records, place->what);
+	return out;
+}
+
 /* A segment whose first batch is broken still tells its f by the ones behind. Then: where does the first wanted record live? */
 static int start(struct walk *walk, struct walk_place *place)
 {
@@ -322,10 +370,12 @@ static enum step step_header(struct walk *walk, struct walk_place *place, int *r
 	int64_t count = window_get(walk, walk->offset, BATCH_HEADER_SIZE, &at);
 
 	walk->search_at = walk->offset + 1;
+	walk->at_nothing = false;
 	*ret_error = (int)(count < 0 ? count : 0);
 	if (count < 0)
 		return read_failed(walk, *ret_error, place);
 	if (count < BATCH_HEADER_SIZE) {
+		walk->at_nothing = true;
 		snprintf(place->what, sizeof(place->what), "end of file");
 		return STEP_OTHER;
 	}
@@ -336,7 +386,8 @@ static enum step step_header(struct walk *walk, struct walk_place *place, int *r
 			walk->claim = walk->header.durable;
 		return judge(walk, &walk->header, place);
 	}
-	if (fault == FORMAT_MAGIC && bytes_are_zero(at, BATCH_HEADER_SIZE))
+	walk->at_nothing = fault == FORMAT_MAGIC && bytes_are_zero(at, BATCH_HEADER_SIZE);
+	if (walk->at_nothing)
 		snprintf(place->what, sizeof(place->what), "zeros");
 	else
 		snprintf(place->what, sizeof(place->what), "batch header: %s",
@@ -422,6 +473,7 @@ int walk_next(struct walk *walk, struct walk_batch *ret, struct walk_place *ret_
 		place_set(walk, ret_place, walk->position, walk->offset, "no segment has it");
 		if (walk->position >= walk->set->count) {
 			ret_place->offset = 0;
+			blame_header(walk, 0, ret_place);
 			return 0;
 		}
 		step = step_header(walk, ret_place, &error);
@@ -431,8 +483,11 @@ int walk_next(struct walk *walk, struct walk_batch *ret, struct walk_place *ret_
 		if (step == STEP_FAILED)
 			return error;
 		if (step == STEP_OTHER) {
-			if (walk->expected != walk->bound)
+			if (walk->expected != walk->bound) {
+				if (walk->at_nothing)
+					blame_header(walk, walk->position + 1, ret_place);
 				return 0;
+			}
 			/* All of this segment's live part has been met: what stands here is dead, or nothing. */
 			enter(walk, next_live(walk, walk->position + 1));
 			continue;

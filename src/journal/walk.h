@@ -45,6 +45,9 @@ struct segments {
 int segments_load(int directory, struct segments *ret, struct failure *why);
 /* As segments_load for repair: a segment whose header cannot be read (EIO) is in the list all the same, with a header_fault. */
 int segments_load_salvage(int directory, struct segments *ret, struct failure *why);
+/* As segments_load, but what `old` knows of all but its newest segments is believed and not read again. `old` stays the caller's, its open
+ * files do not. */
+int segments_load_again(struct segments *old, struct segments *ret, struct failure *why);
 void segments_free(struct segments *set);
 
 /* Has the journal got a segment since the set was loaded? (New ones always have the highest index.) 1, 0 or -errno. */
@@ -70,6 +73,9 @@ int segment_search(struct segments *set, struct segment *segment, uint64_t from_
  * list[at] are dead. */
 uint64_t segments_bound(const struct segments *set, uint32_t at);
 
+/* The lowest f that is known of any segment, 0 when none is. */
+uint64_t segments_lowest(const struct segments *set);
+
 /* A batch as the walk meets it; frames and header are borrowed until the next call. */
 struct walk_batch {
 	struct batch_header header;
@@ -87,6 +93,12 @@ struct walk_place {
 	uint64_t last_record;    /* the last record of the batch that is broken there, when its header is whole; else == record */
 	char what[120];          /* "frame checksum", "batch header checksum", "zeros", "end of file", "no segment" ... */
 };
+
+/* "segment 00000000000000000003.seg offset 8192: records 17..20: frame checksum of record 18"; `last` is the last record that is missing
+ * (at least place->last_record is named). Without a segment: "record 17: no segment has it". Returns out. */
+enum { WALK_PLACE_TEXT_SIZE = 300 };
+const char *walk_place_text(const struct walk_place *place, uint64_t last,
+			    char out[WALK_PLACE_TEXT_SIZE]);
 
 struct walk;
 
@@ -109,6 +121,9 @@ uint64_t walk_record(const struct walk *walk);
 
 /* The highest `durable` in any header that the walk has met. */
 uint64_t walk_claim(const struct walk *walk);
+
+/* Where the walk stands, in the list of segments; == count: in none. */
+uint32_t walk_position(const struct walk *walk);
 
 /* The offset from which segment_search must go on to see everything of segment `position` that the walk has not. */
 uint64_t walk_offset(const struct walk *walk);

@@ -200,9 +200,9 @@ static void missing_and_bad_segments(void **state)
 	expect(&b, 5, 2, "5-6", 7, 3, 8192, "zeros");
 	expect(&b, 7, 3, "", 7, 0, 0, "no segment has it");
 	expect(&b, 4, 2, "", 4, 0, 0, "no segment has it");
-	/* The header of segment 2: nothing in it counts, and record 3 should stand where segment 1 goes on. */
+	/* The header of segment 2: nothing in it counts, and that is where record 3 must have stood. */
 	build_flip(&b, 2, 40, 1);
-	expect(&b, 1, 0, "1-2", 3, 1, 8192, "zeros");
+	expect(&b, 1, 0, "1-2", 3, 2, 0, "segment header: checksum");
 	build_flip(&b, 2, 40, 1);
 	segment_name(2, name);
 	assert_int_equal(file_remove(b.directory, name), 0);
@@ -228,7 +228,7 @@ static void a_misplaced_segment(void **state)
 	segment_name(1, one);
 	segment_name(2, two);
 	assert_int_equal(file_rename(b.directory, one, two, false), 0);
-	expect(&b, 1, 0, "", 1, 0, 0, "no segment has it");
+	expect(&b, 1, 0, "", 1, 2, 0, "segment header: a value is out of range");
 	build_deinit(&b);
 }
 
@@ -487,6 +487,29 @@ static void commits_are_whole(void **state)
 	build_deinit(&b);
 }
 
+static void places_as_text(void **state)
+{
+	static const struct {
+		struct walk_place place;
+		uint64_t last;
+		const char *text;
+	} rows[] = {
+		{ { .record = 17, .last_record = 17, .segment_index = 3, .offset = 8192, .what = "zeros" },
+		  20,
+		  "segment 00000000000000000003.seg offset 8192: records 17..20: zeros" },
+		{ { .record = 17, .last_record = 19, .segment_index = 3, .offset = 8192, .what = "zeros" },
+		  0,
+		  "segment 00000000000000000003.seg offset 8192: records 17..19: zeros" },
+		{ { .record = 17, .last_record = 17, .what = "no segment has it" }, 0, "record 17: no segment has it" },
+	};
+	char text[WALK_PLACE_TEXT_SIZE];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++)
+		assert_string_equal(walk_place_text(&rows[i].place, rows[i].last, text),
+				    rows[i].text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -503,6 +526,7 @@ int main(void)
 		cmocka_unit_test(ends_of_streams),
 		cmocka_unit_test(going_on_behind_a_bad_place),
 		cmocka_unit_test(commits_are_whole),
+		cmocka_unit_test(places_as_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

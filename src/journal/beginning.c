@@ -1,0 +1,89 @@
+#include "journal/beginning.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "journal/private.h"
+
+static int read_snapshot(struct segments *set, const char *name, struct beginning *ret)
+{
+	struct snapshot_file file;
+	int error = snapshot_read(set->directory, name, &file);
+
+	if (error == 0 && file.valid && file.header.record > ret->snapshot)
+		ret->snapshot = file.header.record;
+	free(file.entries);
+	return error;
+}
+
+static void missing(const struct segments *set, struct beginning *ret, uint32_t position,
+		    const char *what)
+{
+	ret->place = (struct walk_place){
+		.record = 1,
+		.last_record = ret->lowest > 1 ? ret->lowest - 1 : 1,
+		.position = position,
+		.segment_index = position < set->count ? set->list[position].index : 0,
+	};
+	snprintf(ret->place.what, sizeof(ret->place.what), "%s", what);
+}
+
+/* Every f that can be known is known afterwards. */
+static int find_firsts(struct segments *set, struct beginning *ret)
+{
+	for (uint32_t i = 0; i < set->count; i++) {
+		struct segment *s = &set->list[i];
+		int error;
+
+		if (s->header_fault != FORMAT_OK || s->first != 0 || s->searched)
+			continue;
+		error = segment_search(set, s, 0);
+		segment_leave(set, s);
+		if (error != 0) {
+			missing(set, ret, i, strerror(-error));
+			ret->place.offset = s->error_offset;
+			return error;
+		}
+	}
+	ret->lowest = segments_lowest(set);
+	return 0;
+}
+
+/* A segment below the first one that has records: only a damaged header can have put it there. */
+static bool find_bad_header(const struct segments *set, struct beginning *ret)
+{
+	for (uint32_t i = 0; i < set->count && ret->lowest != 0; i++) {
+		const struct segment *s = &set->list[i];
+		char what[100];
+
+		if (s->first == ret->lowest)
+			break;
+		if (s->header_fault == FORMAT_OK)
+			continue;
+		snprintf(what, sizeof(what), "segment header: %s",
+			 format_fault_text(s->header_fault));
+		missing(set, ret, i, what);
+		return true;
+	}
+	return false;
+}
+
+int beginning_find(struct segments *set, struct beginning *ret)
+{
+	int error;
+
+	*ret = (struct beginning){ 0 };
+	error = find_firsts(set, ret);
+	/* The newer one first: a server that writes one renames the newer to the older name. */
+	if (error == 0)
+		error = read_snapshot(set, NAME_SNAPSHOT, ret);
+	if (error == 0)
+		error = read_snapshot(set, NAME_SNAPSHOT_OLD, ret);
+	if (error != 0)
+		return error;
+	if (!find_bad_header(set, ret) && ret->lowest > 1 && ret->snapshot < ret->lowest - 1)
+		missing(set, ret, set->count,
+			"the first segments are gone, and no valid snapshot covers them");
+	return 0;
+}
