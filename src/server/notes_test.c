@@ -1,0 +1,231 @@
+#include "base/test.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "server/notes.h"
+
+static const struct peer peer = { .family = PEER_IPV4,
+				  .port = 55760,
+				  .address = { 127, 0, 0, 1 } };
+
+static int out[2];
+static int err[2];
+static struct notes notes;
+static char text[1 << 16];
+
+static void begin(bool quiet, bool json)
+{
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(err, O_CLOEXEC), 0);
+	notes_init(&notes, out[1], err[1], quiet, json);
+}
+
+/* What has been written to the pipe, which is then closed. */
+static const char *all_of(int way[2])
+{
+	size_t size = 0;
+	ssize_t n;
+
+	close(way[1]);
+	while ((n = read(way[0], text + size, sizeof(text) - 1 - size)) > 0)
+		size += (size_t)n;
+	close(way[0]);
+	text[size] = 0;
+	return text;
+}
+
+static void received(uint64_t now_ns, const char *payload)
+{
+	notes_received(&notes, now_ns, &peer, (const uint8_t *)payload, strlen(payload));
+}
+
+static void lines_as_text(void **state)
+{
+	static const char long_line[] = "0123456789012345678901234567890123456789"
+					"0123456789012345678901234567890123456789+";
+
+	(void)state;
+	begin(false, false);
+	notes_listening(&notes, "0.0.0.0:9999", "roger, raw");
+	notes_listening(&notes, "line://127.0.0.1:9998", NULL);
+	notes_banner(&notes, "journal", "journal %s: %d records", "x", 12);
+	notes_accepted(&notes, SECOND_NS, &peer);
+	received(SECOND_NS, "Hello World!");
+	received(SECOND_NS, "x");
+	received(SECOND_NS, "\x1b[31m\n");
+	received(SECOND_NS, long_line);
+	notes_more_bytes(&notes, SECOND_NS, &peer, 3456);
+	notes_peer(&notes, SECOND_NS, "refused", &peer, "too %s", "slow");
+	assert_string_equal(all_of(out), "listening on 0.0.0.0:9999 (roger, raw)\n"
+					 "listening on line://127.0.0.1:9998\n"
+					 "journal x: 12 records\n"
+					 "accepted 127.0.0.1:55760\n"
+					 "received 12 bytes from 127.0.0.1:55760: Hello World!\n"
+					 "received 1 byte from 127.0.0.1:55760: x\n"
+					 "received 6 bytes from 127.0.0.1:55760: \\x1b[31m\\n\n"
+					 "received 81 bytes from 127.0.0.1:55760: "
+					 "0123456789012345678901234567890123456789"
+					 "0123456789012345678901234567890123456789...\n"
+					 "3456 more bytes from 127.0.0.1:55760 after ACK!\n");
+	assert_string_equal(all_of(err), "roger: 127.0.0.1:55760: too slow\n");
+}
+
+static void quiet_leaves_the_listening_lines(void **state)
+{
+	(void)state;
+	begin(true, false);
+	notes_listening(&notes, "0.0.0.0:9999", "roger, raw");
+	notes_banner(&notes, "journal", "journal");
+	notes_accepted(&notes, SECOND_NS, &peer);
+	received(SECOND_NS, "x");
+	notes_skip(&notes, SECOND_NS, 7);
+	notes_turn(&notes, 3 * SECOND_NS);
+	notes_say(&notes, "full", "disk full");
+	assert_string_equal(all_of(out), "listening on 0.0.0.0:9999 (roger, raw)\n");
+	assert_string_equal(all_of(err), "roger: disk full\n");
+}
+
+static void lines_as_json(void **state)
+{
+	static const struct {
+		const char *name;
+		const char *payload;
+		size_t size;
+		const char *json;
+	} rows[] = {
+		{ "plain", "Hi", 2, "\"size\":2,\"payload\":\"Hi\"}\n" },
+		{ "empty", "", 0, "\"size\":0,\"payload\":\"\"}\n" },
+		{ "quotes and control", "\"\\\n\x01", 4,
+		  "\"payload\":\"\\\"\\\\\\n\\u0001\"}\n" },
+		{ "not UTF-8", "\xff\xfe", 2, "\"size\":2,\"payload_base64\":\"//4=\"}\n" },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT_OF(rows); i++) {
+		begin(false, true);
+		notes_received(&notes, SECOND_NS, &peer, (const uint8_t *)rows[i].payload,
+			       rows[i].size);
+		all_of(out);
+		if (!strstr(text, rows[i].json) || strncmp(text, "{\"time\":\"", 9) != 0 ||
+		    !strstr(text, "\"event\":\"received\",\"peer\":\"127.0.0.1:55760\","))
+			fail_msg("%s: %s", rows[i].name, text);
+		all_of(err);
+	}
+}
+
+/* 79 bytes and a letter of two: the letter is not cut in two, so it stays UTF-8. */
+static void json_does_not_cut_a_letter(void **state)
+{
+	char payload[100];
+
+	(void)state;
+	memset(payload, 'a', sizeof(payload));
+	memcpy(payload + SHOWN_BYTES - 1, "\xc3\xa9", 2);
+	begin(false, true);
+	notes_received(&notes, SECOND_NS, &peer, (const uint8_t *)payload, sizeof(payload));
+	all_of(out);
+	assert_non_null(strstr(text, "aaa\",\"cut\":true}\n"));
+	assert_null(strstr(text, "base64"));
+	all_of(err);
+}
+
+static unsigned count_lines(const char *of)
+{
+	unsigned count = 0;
+
+	for (; *of; of++)
+		count += *of == '\n';
+	return count;
+}
+
+static void at_most_so_many_a_second(void **state)
+{
+	(void)state;
+	begin(false, false);
+	for (unsigned i = 0; i < LINES_PER_SECOND + 5; i++)
+		received(SECOND_NS, "x");
+	assert_int_equal(notes_deadline(&notes), 2 * SECOND_NS);
+	notes_turn(&notes, 2 * SECOND_NS - 1);
+	notes_turn(&notes, 2 * SECOND_NS);
+	assert_int_equal(notes_deadline(&notes), NEVER_NS);
+	received(2 * SECOND_NS, "y");
+	all_of(out);
+	assert_int_equal(count_lines(text), LINES_PER_SECOND + 2);
+	assert_non_null(
+		strstr(text, ": x\n5 lines left out\nreceived 1 byte from 127.0.0.1:55760: y\n"));
+	all_of(err);
+}
+
+static void what_is_left_out_is_told_at_the_end(void **state)
+{
+	(void)state;
+	begin(false, false);
+	for (unsigned i = 0; i < LINES_PER_SECOND + 1; i++)
+		received(SECOND_NS, "x");
+	notes_end(&notes);
+	assert_non_null(strstr(all_of(out), ": x\n1 line left out\n"));
+	all_of(err);
+}
+
+static void a_reader_that_does_not_read(void **state)
+{
+	char page[4096] = { 0 };
+	unsigned pages = 0;
+
+	(void)state;
+	begin(false, false);
+	fcntl(out[1], F_SETFL, O_NONBLOCK);
+	while (write(out[1], page, sizeof(page)) > 0)
+		pages++;
+	fcntl(out[1], F_SETFL, 0); /* from here on a write would block for ever */
+	alarm(10);
+	for (unsigned i = 0; i < 10; i++)
+		received(SECOND_NS, "x");
+	notes_turn(&notes, 2 * SECOND_NS);
+	assert_int_equal(notes.out.left_out, 10);
+	while (pages--)
+		assert_int_equal(read(out[0], page, sizeof(page)), sizeof(page));
+	notes_turn(&notes, 3 * SECOND_NS);
+	received(3 * SECOND_NS, "y");
+	alarm(0);
+	assert_string_equal(all_of(out),
+			    "10 lines left out\nreceived 1 byte from 127.0.0.1:55760: y\n");
+	all_of(err);
+}
+
+static void a_reader_that_has_gone(void **state)
+{
+	(void)state;
+	signal(SIGPIPE, SIG_IGN);
+	begin(false, false);
+	close(out[0]);
+	for (unsigned i = 0; i < 3; i++)
+		received(SECOND_NS, "x");
+	notes_listening(&notes, "0.0.0.0:9999", NULL);
+	assert_true(notes.out.closed);
+	assert_false(notes_wanted(&notes, SECOND_NS));
+	assert_int_equal(notes_deadline(&notes), NEVER_NS);
+	close(out[1]);
+	all_of(err);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lines_as_text),
+		cmocka_unit_test(quiet_leaves_the_listening_lines),
+		cmocka_unit_test(lines_as_json),
+		cmocka_unit_test(json_does_not_cut_a_letter),
+		cmocka_unit_test(at_most_so_many_a_second),
+		cmocka_unit_test(what_is_left_out_is_told_at_the_end),
+		cmocka_unit_test(a_reader_that_does_not_read),
+		cmocka_unit_test(a_reader_that_has_gone),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
