@@ -1,6 +1,8 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/failure.h"
 #include "cli/commands.h"
@@ -41,12 +43,28 @@ static const struct option table[] = {
 	{ "version", 'V', false, ID_VERSION },
 };
 
+/* Whoever starts us with one of the standard descriptors closed must not find his messages for people in a journal file that got
+ * its number. */
+static bool have_standard_descriptors(void)
+{
+	int descriptor;
+
+	do {
+		descriptor = open("/dev/null", O_RDWR);
+	} while (descriptor >= 0 && descriptor <= STDERR_FILENO);
+	if (descriptor > STDERR_FILENO)
+		close(descriptor);
+	return descriptor >= 0;
+}
+
 int main(int count, char **arguments)
 {
 	struct options o;
 	const char *value;
 	int id;
 
+	if (!have_standard_descriptors())
+		return EXIT_IO;
 	options_init(&o, "", table, sizeof(table) / sizeof(table[0]), arguments + 1,
 		     count > 0 ? count - 1 : 0);
 	id = options_next(&o, &value);
