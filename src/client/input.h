@@ -49,6 +49,8 @@ struct input {
  * `io` may be NULL, for a look only. */
 int input_init(struct input *in, const struct client_input *from, struct io *io,
 	       struct failure *why);
+
+/* After io_destroy: the loop must not read from what is closed here. */
 void input_deinit(struct input *in);
 
 /* How many messages there will be, 0 when that can not be known. */
