@@ -159,6 +159,8 @@ static bool batch_run_fits(const struct batch_header *h)
 		return false;
 	if (h->count - 1 > (uint64_t)INT64_MAX - h->record)
 		return false;
+	if ((h->flags & BATCH_LOST) != 0)
+		return h->bytes == 0 && !gap && h->gap_last == 0 && stream_id_is_plain(&h->stream);
 	if (h->bytes / FRAME_HEADER_SIZE < h->count)
 		return false;
 	if (gap)
@@ -178,7 +180,7 @@ static bool batch_fits(const struct batch_header *h)
 	if (h->count > 0)
 		return batch_run_fits(h);
 	/* A seal names no stream; the end of a stream does. */
-	return h->bytes == 0 && (h->flags & BATCH_GAP) == 0 && h->gap_last == 0 &&
+	return h->bytes == 0 && (h->flags & (BATCH_GAP | BATCH_LOST)) == 0 && h->gap_last == 0 &&
 	       forget != stream_id_is_zero(&h->stream);
 }
 
@@ -208,6 +210,10 @@ uint32_t batch_frames_check(const struct batch_header *header, const uint8_t *fr
 	uint32_t at = 0;
 	uint32_t i;
 
+	if ((header->flags & BATCH_LOST) != 0) {
+		*ret_offset = 0;
+		return 0;
+	}
 	for (i = 0; i < header->count; i++) {
 		struct frame_header frame;
 		uint32_t room = header->bytes - at;

@@ -94,7 +94,9 @@ enum batch_flags {
 	BATCH_GAP = 4,        /* the sender accepted a gap before first_seq; h before is 0 */
 	BATCH_EPHEMERAL = 8,  /* of an ephemeral stream */
 	BATCH_FORGET = 16,    /* count 0: the stream has ended, its entry is free */
-	BATCH_FLAGS_ALL = 31,
+	BATCH_LOST = 32,      /* made by repair: these `count` records were lost. No frames; the stream id is a plain one. Readers pass
+	                       * over it, so that all other records keep their numbers */
+	BATCH_FLAGS_ALL = 63,
 };
 
 struct batch_header {

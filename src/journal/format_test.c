@@ -192,7 +192,8 @@ static void batch_values_are_checked(void **state)
 		{ "count 0 with bytes", FIELD(count), 0, FORMAT_VALUE },
 		{ "15 bytes", FIELD(bytes), 15, FORMAT_VALUE },
 		{ "17 bytes", FIELD(bytes), 17, FORMAT_OK },
-		{ "unknown flag", FIELD(flags), 32, FORMAT_VALUE },
+		{ "unknown flag", FIELD(flags), 64, FORMAT_VALUE },
+		{ "lost with frames", FIELD(flags), BATCH_LOST, FORMAT_VALUE },
 		{ "forget with messages", FIELD(flags), BATCH_FORGET, FORMAT_VALUE },
 		{ "gap with h before", FIELD(flags), BATCH_GAP, FORMAT_VALUE },
 		{ "stream 0 with messages", FIELD(stream), 0, FORMAT_VALUE },
@@ -321,6 +322,35 @@ static void frames_are_checked(void **state)
 	batch.bytes--;
 	assert_int_equal(batch_frames_check(&batch, frames, &at), 3);
 	assert_int_equal(at, 21);
+}
+
+static void lost_records_have_no_frames(void **state)
+{
+	uint8_t bytes[BATCH_HEADER_SIZE];
+	struct batch_header in = { .segment_first = 1,
+				   .record = 17,
+				   .stream = stream_id_plain(17),
+				   .first_seq = 1,
+				   .count = UINT32_MAX,
+				   .flags = BATCH_LOST },
+			    out;
+	uint32_t at;
+
+	(void)state;
+	batch_header_encode(bytes, &in, salt, 3);
+	assert_int_equal(batch_header_decode(bytes, sizeof(bytes), salt, 3, &out), FORMAT_OK);
+	assert_int_equal(batch_frames_check(&out, bytes, &at), 0);
+	in.stream.bytes[0] = 1;
+	batch_header_encode(bytes, &in, salt, 3);
+	assert_int_equal(batch_header_decode(bytes, sizeof(bytes), salt, 3, &out), FORMAT_VALUE);
+	in.stream = stream_id_plain(17);
+	in.flags |= BATCH_GAP;
+	batch_header_encode(bytes, &in, salt, 3);
+	assert_int_equal(batch_header_decode(bytes, sizeof(bytes), salt, 3, &out), FORMAT_VALUE);
+	in.flags = BATCH_LOST;
+	in.count = 0;
+	batch_header_encode(bytes, &in, salt, 3);
+	assert_int_equal(batch_header_decode(bytes, sizeof(bytes), salt, 3, &out), FORMAT_VALUE);
 }
 
 static void names_of_segments(void **state)
@@ -452,6 +482,7 @@ int main(void)
 		cmocka_unit_test(batch_values_are_checked),
 		cmocka_unit_test(seals_ends_and_gaps),
 		cmocka_unit_test(frames_are_checked),
+		cmocka_unit_test(lost_records_have_no_frames),
 		cmocka_unit_test(names_of_segments),
 		cmocka_unit_test(names_of_temporary_files),
 		cmocka_unit_test(snapshots_come_back),

@@ -384,6 +384,21 @@ static int wake(struct reader *r, struct failure *why)
 	return awake;
 }
 
+/* The walk has met a batch. What a repair has marked as lost is passed over; so is a seal. */
+static void take(struct reader *r)
+{
+	const struct batch_header *h = &r->batch.header;
+
+	r->holding = h->count > 0 && (h->flags & BATCH_LOST) == 0;
+	if (!r->holding && h->record + h->count > r->next)
+		r->next = h->record + h->count;
+	r->index = 0;
+	r->frame_at = 0;
+	r->batch_reads = walk_reads(r->walk);
+	r->stage = MISSING_NEW;
+	vouch(r, walk_claim(r->walk));
+}
+
 int reader_next(struct reader *r, struct record *ret, struct failure *why)
 {
 	struct walk_place place;
@@ -408,12 +423,7 @@ int reader_next(struct reader *r, struct record *ret, struct failure *why)
 		}
 		result = walk_next(r->walk, &r->batch, &place);
 		if (result == 1) {
-			r->holding = r->batch.header.count > 0;
-			r->index = 0;
-			r->frame_at = 0;
-			r->batch_reads = walk_reads(r->walk);
-			r->stage = MISSING_NEW;
-			vouch(r, walk_claim(r->walk));
+			take(r);
 		} else if (result == 0) {
 			result = not_found(r, &place, why);
 		} else {

@@ -579,7 +579,7 @@ static void across_segments(void **state)
 			build_save(&b, 8);
 			expect_drain(reader, 0, 0);
 		}
-		for (int i = 0; i < 4; i++) {
+		for (unsigned i = 0; i < 4; i++) {
 			b.durable = b.record - 1;
 			build_one(&b, i % 2, 2, 100);
 			build_save(&b, 8);

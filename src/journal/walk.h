@@ -91,12 +91,12 @@ struct walk_place {
 	uint64_t offset;
 	uint64_t segment_index;  /* 0 when there is none */
 	uint64_t last_record;    /* the last record of the batch that is broken there, when its header is whole; else == record */
-	char what[120];          /* "frame checksum", "batch header checksum", "zeros", "end of file", "no segment" ... */
+	char what[200];          /* "frame checksum", "batch header checksum", "zeros", "end of file", "no segment" ... */
 };
 
 /* "segment 00000000000000000003.seg offset 8192: records 17..20: frame checksum of record 18"; `last` is the last record that is missing
  * (at least place->last_record is named). Without a segment: "record 17: no segment has it". Returns out. */
-enum { WALK_PLACE_TEXT_SIZE = 300 };
+enum { WALK_PLACE_TEXT_SIZE = 400 };
 const char *walk_place_text(const struct walk_place *place, uint64_t last,
 			    char out[WALK_PLACE_TEXT_SIZE]);
 

@@ -1,0 +1,515 @@
+/* verify: check every byte that is promised, beside a running server too, and say what is damaged and where.
+ *
+ * The same walk as everybody's; where it stops, and a claim says that the record was durable, verify reports the place and goes on behind
+ * it (walk_resync). What the walk does not read (dead parts, tails, spares) is read for claims. */
+#include "journal/verify.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "journal/beginning.h"
+#include "journal/continuity.h"
+#include "journal/lock_view.h"
+#include "journal/private.h"
+
+enum { RECHECKS_MAX = 2 }; /* a place that is bad is read again, the second time after all headers: a server may be at it */
+
+static const char *const snapshot_names[] = { NAME_SNAPSHOT, NAME_SNAPSHOT_OLD };
+
+struct verify {
+	const char *path;
+	void (*line)(void *context, const char *text);
+	void *context;
+	struct failure *why;
+	int directory;
+	struct lock_view lock;
+	struct segments set;
+	struct walk *walk;
+	struct continuity continuity;
+	struct snapshot_file snapshots[2];
+	bool compared[2];
+	uint64_t next;       /* the record that comes next */
+	uint64_t limit;      /* beside a server: what it had promised when verify began; else UINT64_MAX */
+	uint64_t claim;
+	uint64_t recheck_record;
+	unsigned rechecks;
+	bool searched;       /* all that the walk has not met has been read for claims */
+	uint64_t records;
+	uint64_t lost;
+	unsigned damages;
+	/* the segment that the walk is in, and what has been said of it */
+	uint64_t index;
+	uint64_t end;        /* behind the last batch met */
+	uint64_t first_record;
+	uint64_t last_record;
+	unsigned segment_damages;
+	uint64_t bad_header; /* the highest index of a segment whose header has been reported */
+	uint64_t told_index; /* segments up to this one have got their line */
+	uint64_t segments;
+	uint64_t bytes;
+};
+
+__attribute__((format(printf, 2, 3)))
+static void tell(struct verify *v, const char *format, ...)
+{
+	char text[600];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	v->line(v->context, text);
+}
+
+static void damage(struct verify *v, const struct walk_place *place, uint64_t last)
+{
+	char text[WALK_PLACE_TEXT_SIZE];
+
+	tell(v, "damage: %s", walk_place_text(place, last, text));
+	v->damages++;
+	if (place->segment_index == v->index)
+		v->segment_damages++;
+	if (place->offset == 0 && place->segment_index > v->bad_header)
+		v->bad_header = place->segment_index; /* a batch never stands at 0 */
+}
+
+static int unreadable(struct verify *v, int error, const struct walk_place *place)
+{
+	char text[WALK_PLACE_TEXT_SIZE];
+
+	failure_set(v->why, EXIT_IO, 0, "journal %s: %s", v->path, walk_place_text(place, 0, text));
+	v->why->error = -error;
+	return error;
+}
+
+static int failed(struct verify *v, int error, const char *what)
+{
+	return failure_set(v->why, EXIT_IO, -error, "journal %s: %s", v->path, what);
+}
+
+static void claim(struct verify *v, uint64_t number)
+{
+	if (number > v->claim)
+		v->claim = number;
+}
+
+/* --- segments: what the walk has not read is read here, and each gets its line */
+
+static int read_rest(struct verify *v, struct segment *s, uint64_t from)
+{
+	int error = 0;
+
+	if (!s->searched)
+		error = segment_search(&v->set, s, from);
+	segment_leave(&v->set, s);
+	claim(v, s->claim);
+	if (error != 0) {
+		char name[SEGMENT_NAME_SIZE];
+
+		segment_name(s->index, name);
+		return failure_set(v->why, EXIT_IO, -error,
+				   "journal %s: segment %s offset %" PRIu64, v->path, name,
+				   s->error_offset);
+	}
+	return 0;
+}
+
+static void tell_segment(struct verify *v, const struct segment *s)
+{
+	char name[SEGMENT_NAME_SIZE];
+	const char *what = v->segment_damages > 0 ? "damaged" : "ok";
+
+	segment_name(s->index, name);
+	v->segments++;
+	v->bytes += s->size;
+	if (s->index == v->index && v->first_record != 0)
+		tell(v, "%s: records %" PRIu64 "..%" PRIu64 ", %" PRIu64 " bytes, %s", name,
+		     v->first_record, v->last_record, s->size, what);
+	else if (s->header_fault != FORMAT_OK)
+		tell(v, "%s: %" PRIu64 " bytes, segment header: %s", name, s->size,
+		     format_fault_text(s->header_fault));
+	else if (s->index == v->index)
+		tell(v, "%s: no records, %" PRIu64 " bytes, %s", name, s->size, what);
+	else
+		tell(v, "%s: %" PRIu64 " bytes, %s", name, s->size,
+		     s->first != 0 ? "dead" : "unused");
+}
+
+/* Lines for the segments up to position `end`, which the walk has left. 0 or -errno. */
+static int tell_segments(struct verify *v, uint32_t end)
+{
+	for (uint32_t i = 0; i < end; i++) {
+		struct segment *s = &v->set.list[i];
+		int error;
+
+		if (s->index <= v->told_index)
+			continue;
+		error = read_rest(v, s, s->index == v->index ? v->end : 0);
+		if (error != 0)
+			return error;
+		tell_segment(v, s);
+		v->told_index = s->index;
+	}
+	return 0;
+}
+
+static int enter(struct verify *v, uint32_t position)
+{
+	const struct segment *s = &v->set.list[position];
+	int error;
+
+	if (s->index == v->index)
+		return 0;
+	error = tell_segments(v, position);
+	v->index = s->index;
+	v->end = s->header.block_size;
+	v->first_record = 0;
+	v->last_record = 0;
+	v->segment_damages = 0;
+	return error;
+}
+
+/* --- snapshots */
+
+static int load_snapshots(struct verify *v)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct snapshot_file *snapshot = &v->snapshots[i];
+		int error = snapshot_read(v->directory, snapshot_names[i], snapshot);
+
+		if (error != 0)
+			return failed(v, error, snapshot_names[i]);
+		if (snapshot->valid &&
+		    !(v->limit != UINT64_MAX && snapshot->header.record > v->limit))
+			claim(v, snapshot->header.record);
+		if (snapshot->present && !snapshot->valid)
+			tell(v, "%s: not valid", snapshot_names[i]);
+	}
+	return 0;
+}
+
+/* The walk stands behind record v->next - 1: a snapshot of that place says the same of all streams. */
+static int compare_snapshots(struct verify *v, uint64_t lowest)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct snapshot_file *s = &v->snapshots[i];
+		char text[CONTINUITY_TEXT_SIZE];
+
+		if (!s->valid || v->compared[i] || v->next <= s->header.record)
+			continue;
+		v->compared[i] = true;
+		if (v->next != s->header.record + 1 || s->header.record + 1 < lowest)
+			continue;
+		if (s->header.record + 1 == lowest && !v->continuity.complete) {
+			if (continuity_seed(&v->continuity, s->entries, s->header.count) != 0)
+				return failed(v, -ENOMEM, "verify");
+			continue;
+		}
+		if (continuity_compare(&v->continuity, s->entries, s->header.count,
+				       s->header.record, text) != CONTINUITY_OK) {
+			tell(v, "damage: %s: %s", snapshot_names[i], text);
+			v->damages++;
+		} else {
+			tell(v, "%s: %" PRIu64 " streams up to record %" PRIu64 ", ok",
+			     snapshot_names[i], s->header.count, s->header.record);
+		}
+	}
+	return 0;
+}
+
+/* --- the walk */
+
+static int restart_walk(struct verify *v, bool list_again)
+{
+	struct segments set;
+	int error;
+
+	walk_destroy(v->walk);
+	v->walk = NULL;
+	if (list_again) {
+		error = segments_load(v->directory, &set, v->why);
+		if (error != 0)
+			return error;
+		segments_free(&v->set);
+		v->set = set;
+	}
+	error = walk_create(&v->set, v->next, 0, &v->walk);
+	return error == 0 ? 0 : failed(v, error, "verify");
+}
+
+static int take_batch(struct verify *v, const struct walk_batch *batch, uint64_t lowest)
+{
+	const struct batch_header *h = &batch->header;
+	char text[CONTINUITY_TEXT_SIZE];
+	struct walk_place place = { .record = h->record,
+				    .last_record = h->record + h->count - 1,
+				    .offset = batch->offset };
+	int error = enter(v, batch->position);
+	int result;
+
+	v->end = batch->end;
+	claim(v, h->durable);
+	if (error != 0 || h->record + h->count <= v->next)
+		return h->count == 0 && error == 0 ? continuity_take(&v->continuity, h, text)
+						   : error;
+	error = compare_snapshots(v, lowest);
+	if (error != 0)
+		return error;
+	result = continuity_take(&v->continuity, h, text);
+	if (result < 0)
+		return failed(v, result, "verify");
+	if (result == CONTINUITY_GAP) {
+		tell(v, "record %" PRIu64 ": %s", h->record, text);
+	} else if (result == CONTINUITY_BROKEN) {
+		place.segment_index = v->index;
+		snprintf(place.what, sizeof(place.what), "%s", text);
+		damage(v, &place, 0);
+	}
+	if (v->first_record == 0)
+		v->first_record = h->record;
+	v->last_record = place.last_record;
+	if ((h->flags & BATCH_LOST) == 0)
+		v->records += h->count;
+	v->next = h->record + h->count;
+	return 0;
+}
+
+static int search_claims(struct verify *v)
+{
+	uint32_t position = walk_position(v->walk);
+
+	for (uint32_t i = position < v->set.count ? position : 0; i < v->set.count && !v->searched;
+	     i++) {
+		int error = read_rest(v, &v->set.list[i], i == position ? walk_offset(v->walk) : 0);
+
+		if (error != 0)
+			return error;
+	}
+	v->searched = true;
+	return 0;
+}
+
+/* It is damage. Report it and go on behind it: 1; 0 when nothing comes any more. */
+static int report(struct verify *v, const struct walk_place *place)
+{
+	uint64_t before = v->next;
+	int more;
+
+	if (place->position < v->set.count) {
+		int error = enter(v, walk_position(v->walk) < v->set.count ? walk_position(v->walk)
+									   : place->position);
+
+		if (error != 0)
+			return error;
+	}
+	more = walk_resync(v->walk);
+	v->next = more == 1 ? walk_record(v->walk) : v->claim + 1;
+	if (v->next > v->limit)
+		more = 0;
+	damage(v, place, v->next - 1);
+	v->lost += v->next > before ? v->next - before : 0;
+	continuity_lost(&v->continuity);
+	return more;
+}
+
+/* Retention has deleted what comes next: go on with the oldest kept. */
+static int skip_deleted(struct verify *v, uint64_t *lowest)
+{
+	struct beginning begin;
+	int error;
+
+	if (segments_lowest(&v->set) <= v->next)
+		return 0;
+	error = beginning_find(&v->set, &begin);
+	if (error != 0)
+		return unreadable(v, error, &begin.place);
+	if (begin.place.what[0] != '\0' || v->next <= *lowest)
+		return 0;
+	v->next = begin.lowest;
+	*lowest = begin.lowest;
+	continuity_lost(&v->continuity);
+	return restart_walk(v, false);
+}
+
+/* The walk has not found record v->next. 1: go on; 0: the end; -errno. */
+static int not_found(struct verify *v, const struct walk_place *place, uint64_t *lowest)
+{
+	int error = 0;
+
+	if (v->limit == UINT64_MAX)
+		claim(v, lock_view_number(&v->lock));
+	claim(v, walk_claim(v->walk));
+	if (v->next > v->claim && v->limit == UINT64_MAX)
+		error = search_claims(v);
+	if (error != 0)
+		return error;
+	if (v->next > v->claim || v->next > v->limit)
+		return 0;
+	if (v->recheck_record != v->next) {
+		v->recheck_record = v->next;
+		v->rechecks = 0;
+	}
+	if (v->rechecks++ == RECHECKS_MAX)
+		return report(v, place);
+	error = restart_walk(v, v->rechecks == RECHECKS_MAX || segments_changed(&v->set) == 1);
+	if (error == 0)
+		error = skip_deleted(v, lowest);
+	v->searched = false;
+	return error == 0 ? 1 : error;
+}
+
+static int walk_all(struct verify *v, uint64_t *lowest)
+{
+	struct walk_batch batch;
+	struct walk_place place;
+	int result = 1;
+
+	while (result == 1) {
+		result = walk_next(v->walk, &batch, &place);
+		if (result < 0)
+			return unreadable(v, result, &place);
+		if (result == 0) {
+			result = not_found(v, &place, lowest);
+		} else if (v->limit != UINT64_MAX && v->next > v->limit) {
+			return 0; /* what comes is a matter of the running server's */
+		} else {
+			result = take_batch(v, &batch, *lowest);
+			result = result < 0 ? result : 1;
+		}
+	}
+	return result;
+}
+
+/* --- what is not a matter of the walk */
+
+static int check_ids(struct verify *v)
+{
+	const struct segment *first = NULL;
+
+	for (uint32_t i = 0; i < v->set.count; i++) {
+		const struct segment *s = &v->set.list[i];
+		char name[SEGMENT_NAME_SIZE];
+
+		if (s->header_fault != FORMAT_OK)
+			continue;
+		if (first == NULL)
+			first = s;
+		if (memcmp(s->header.journal_id, first->header.journal_id, 16) == 0)
+			continue;
+		segment_name(s->index, name);
+		tell(v, "damage: segment %s offset 0: belongs to another journal", name);
+		v->damages++;
+	}
+	return 0;
+}
+
+/* A bad header with nothing known behind it: whatever the segment held is lost. */
+static void check_last_headers(struct verify *v)
+{
+	for (uint32_t i = v->set.count; i > 0; i--) {
+		const struct segment *s = &v->set.list[i - 1];
+		struct walk_place place = { .record = v->next,
+					    .last_record = v->next,
+					    .segment_index = s->index };
+
+		if (s->header_fault == FORMAT_OK || segments_bound(&v->set, i - 1) != UINT64_MAX ||
+		    s->index <= v->index || s->index <= v->bad_header)
+			continue;
+		snprintf(place.what, sizeof(place.what), "segment header: %s",
+			 format_fault_text(s->header_fault));
+		damage(v, &place, 0);
+	}
+}
+
+static int begin(struct verify *v, uint64_t *ret_lowest)
+{
+	struct beginning begin;
+	int held = lock_view_take(&v->lock);
+	int error;
+
+	lock_view_give(&v->lock);
+	if (held < 0)
+		return failed(v, held, "take its lock");
+	v->limit = held == 0 ? lock_view_number(&v->lock) : UINT64_MAX;
+	claim(v, lock_view_number(&v->lock));
+	error = segments_load(v->directory, &v->set, v->why);
+	if (error != 0)
+		return error;
+	v->set.quick = held == 0;
+	if (v->set.count == 0 && v->lock.file < 0 && !v->lock.refused)
+		return failure_set(v->why, EXIT_NO_INPUT, 0, "journal %s: no journal is there",
+				   v->path);
+	error = beginning_find(&v->set, &begin);
+	if (error != 0)
+		return begin.place.segment_index != 0 ? unreadable(v, error, &begin.place)
+						      : failed(v, error, "read its snapshots");
+	v->next = begin.lowest != 0 ? begin.lowest : begin.snapshot + 1;
+	*ret_lowest = v->next;
+	if (begin.place.what[0] != '\0') {
+		damage(v, &begin.place, 0);
+		v->lost += begin.place.last_record;
+	}
+	if (continuity_init(&v->continuity, v->next) != 0)
+		return failed(v, -ENOMEM, "verify");
+	check_ids(v);
+	error = load_snapshots(v);
+	return error == 0 ? restart_walk(v, false) : error;
+}
+
+static int finish(struct verify *v, uint64_t lowest)
+{
+	int error = compare_snapshots(v, lowest);
+
+	if (error == 0 && v->limit == UINT64_MAX)
+		check_last_headers(v);
+	if (error == 0)
+		error = tell_segments(v, v->set.count);
+	if (error != 0)
+		return error;
+	if (v->damages == 0) {
+		tell(v, "%" PRIu64 " records in %" PRIu64 " segments, %" PRIu64 " bytes, no damage",
+		     v->records, v->segments, v->bytes);
+		return 0;
+	}
+	failure_set(v->why, EXIT_DATA, 0,
+		    "journal %s is damaged: %u place%s, %" PRIu64 " records missing; %" PRIu64
+		    " records in %" PRIu64 " segments are good",
+		    v->path, v->damages, v->damages == 1 ? "" : "s", v->lost, v->records,
+		    v->segments);
+	return -EBADMSG;
+}
+
+int journal_verify(const char *path, void (*line)(void *context, const char *text), void *context,
+		   struct failure *why)
+{
+	struct verify v = { .path = path, .line = line, .context = context, .why = why };
+	uint64_t lowest = 1;
+	int error = file_open_directory(path, &v.directory);
+
+	if (error != 0)
+		return failure_set(why, error == -EIO ? EXIT_IO : EXIT_NO_INPUT, -error,
+				   "journal %s", path);
+	v.set.directory = -1;
+	error = lock_view_open(&v.lock, v.directory);
+	if (error != 0)
+		failed(&v, error, "open its lock file");
+	if (error == 0)
+		error = begin(&v, &lowest);
+	if (error == 0)
+		error = walk_all(&v, &lowest);
+	if (error == 0)
+		error = finish(&v, lowest);
+	walk_destroy(v.walk);
+	continuity_deinit(&v.continuity);
+	free(v.snapshots[0].entries);
+	free(v.snapshots[1].entries);
+	segments_free(&v.set);
+	lock_view_close(&v.lock);
+	file_close(v.directory);
+	return error;
+}

@@ -1,0 +1,368 @@
+#include "journal/verify.h"
+
+#include "base/failure.h"
+#include "journal/journal_build.h"
+#include "journal/reader.h"
+
+struct lines {
+	char text[20000];
+	size_t size;
+};
+
+static void keep_line(void *context, const char *text)
+{
+	struct lines *lines = context;
+	int size = snprintf(lines->text + lines->size, sizeof(lines->text) - lines->size, "%s\n",
+			    text);
+
+	assert_true(size > 0 && lines->size + (size_t)size < sizeof(lines->text));
+	assert_null(strchr(text, '\n'));
+	lines->size += (size_t)size;
+}
+
+static int verify(const char *path, struct lines *lines, struct failure *why)
+{
+	lines->size = 0;
+	lines->text[0] = '\0';
+	memset(why, 0, sizeof(*why));
+	return journal_verify(path, keep_line, lines, why);
+}
+
+static void has(const struct lines *lines, const char *text)
+{
+	if (strstr(lines->text, text) == NULL)
+		fail_msg("'%s' is not in\n%s", text, lines->text);
+}
+
+static void expect_good(const struct build *b, const char *text)
+{
+	struct lines lines;
+	struct failure why;
+
+	if (verify(b->path, &lines, &why) != 0)
+		fail_msg("%s\n%s", lines.text, why.text);
+	has(&lines, text);
+	has(&lines, "no damage");
+}
+
+static void expect_damage(const struct build *b, const char *text)
+{
+	struct lines lines;
+	struct failure why;
+
+	assert_int_equal(verify(b->path, &lines, &why), -EBADMSG);
+	assert_int_equal(why.status, EXIT_DATA);
+	has(&lines, text);
+	assert_null(strstr(lines.text, "no damage"));
+}
+
+static void three_segments(struct build *b)
+{
+	build_segment(b, 1);
+	build_one(b, 0, 3, 10); /* 1-3 */
+	b->durable = 3;
+	build_one(b, 1, 2, 0); /* 4-5 */
+	build_save(b, 1);
+	b->durable = 5;
+	build_segment(b, 2);
+	build_one(b, 0, 1, 5000); /* 6 */
+	b->durable = 6;
+	build_batch(b, 0, 2, 100); /* 7-8 */
+	build_batch(b, 1, 1, 1);   /* 9 */
+	build_commit(b);
+	build_save(b, 1);
+	b->durable = 9;
+	build_segment(b, 3);
+	build_one(b, 2, 4, 20); /* 10-13 */
+	build_seal(b);
+	build_save(b, 1);
+}
+
+static void a_good_journal(void **state)
+{
+	struct build b;
+
+	(void)state;
+	build_init(&b);
+	three_segments(&b);
+	build_segment(&b, 4);
+	build_save(&b, 5);
+	expect_good(&b, "00000000000000000001.seg: records 1..5, 16384 bytes, ok\n"
+			"00000000000000000002.seg: records 6..9, 20480 bytes, ok\n"
+			"00000000000000000003.seg: records 10..13, 16384 bytes, ok\n"
+			"00000000000000000004.seg: 24576 bytes, unused\n"
+			"13 records in 4 segments, 77824 bytes, no damage\n");
+	build_lock(&b, 13);
+	expect_good(&b, "13 records in 4 segments");
+	/* The number is a promise. */
+	build_lock(&b, 14);
+	expect_damage(&b,
+		      "damage: segment 00000000000000000003.seg offset 12288: record 14: zeros");
+	build_deinit(&b);
+}
+
+static void nothing_to_verify(void **state)
+{
+	struct build b;
+	struct lines lines;
+	struct failure why;
+
+	(void)state;
+	build_init(&b);
+	assert_true(verify("/none", &lines, &why) < 0);
+	assert_int_equal(why.status, EXIT_NO_INPUT);
+	assert_true(verify(b.path, &lines, &why) < 0);
+	assert_int_equal(why.status, EXIT_NO_INPUT);
+	build_lock(&b, 0);
+	expect_good(&b, "0 records in 0 segments, 0 bytes, no damage");
+	build_deinit(&b);
+}
+
+static void dead_segments_are_no_damage(void **state)
+{
+	struct build b;
+
+	(void)state;
+	build_init(&b);
+	build_segment(&b, 1);
+	build_one(&b, 0, 3, 10);
+	build_one(&b, 0, 1, 10); /* 4: dead */
+	build_save(&b, 1);
+	b.durable = 3;
+	build_segment(&b, 2);
+	build_one(&b, 0, 1, 10); /* 5: dead with its segment */
+	build_save(&b, 1);
+	b.record = 4;
+	b.seq[0] = 0;
+	b.h[0] = 0;
+	build_segment(&b, 3);
+	build_one(&b, 1, 1, 10);
+	build_save(&b, 1);
+	build_flip(&b, 1, b.batches[1].offset + 130, 1);
+	build_flip(&b, 2, b.batches[2].offset + 130, 1);
+	expect_good(&b, "00000000000000000001.seg: records 1..3, 16384 bytes, ok\n"
+			"00000000000000000002.seg: 12288 bytes, dead\n"
+			"00000000000000000003.seg: records 4..4, 12288 bytes, ok\n"
+			"4 records in 3 segments");
+	build_deinit(&b);
+}
+
+/* Every damaged place is told, and what comes behind is still checked. */
+static void all_places_are_told(void **state)
+{
+	struct build b;
+	struct lines lines;
+	struct failure why;
+
+	(void)state;
+	build_init(&b);
+	three_segments(&b);
+	build_flip(&b, 1, b.batches[0].offset + 5, 1);
+	build_flip(&b, 2, b.batches[3].offset + 130, 1);
+	build_flip(&b, 3, 20, 1);
+	build_lock(&b, 13);
+	assert_int_equal(verify(b.path, &lines, &why), -EBADMSG);
+	assert_string_equal(
+		lines.text,
+		"damage: segment 00000000000000000001.seg offset 4096: "
+		"records 1..3: batch header: checksum\n"
+		"00000000000000000001.seg: records 4..5, 16384 bytes, damaged\n"
+		"damage: segment 00000000000000000002.seg offset 12288: "
+		"records 7..8: frame checksum of record 7\n"
+		"damage: segment 00000000000000000003.seg offset 0: "
+		"records 10..13: segment header: checksum\n"
+		"00000000000000000002.seg: records 6..9, 20480 bytes, damaged\n"
+		"00000000000000000003.seg: 16384 bytes, segment header: checksum\n");
+	assert_non_null(
+		strstr(why.text, "3 places, 9 records missing; 4 records in 3 segments are good"));
+	build_deinit(&b);
+}
+
+/* Every bit that is promised: never "no damage" with fewer records. */
+static void one_bit_anywhere(void **state)
+{
+	struct build b;
+
+	(void)state;
+	build_init(&b);
+	build_segment(&b, 1);
+	build_one(&b, 0, 2, 3);
+	b.durable = 2;
+	build_batch(&b, 0, 1, 2);
+	build_batch(&b, 1, 1, 5);
+	build_commit(&b);
+	build_seal(&b);
+	build_save(&b, 1);
+	for (unsigned k = 0; k + 1 < b.batch_count; k++) {
+		for (uint64_t at = b.batches[k].offset; at < b.batches[k].end; at++) {
+			char text[200];
+
+			snprintf(text, sizeof(text),
+				 "damage: segment 00000000000000000001.seg offset %llu: record",
+				 (unsigned long long)b.batches[k].offset);
+			build_flip(&b, 1, at, (uint8_t)(1u << at % 8));
+			expect_damage(&b, text);
+			build_flip(&b, 1, at, (uint8_t)(1u << at % 8));
+		}
+	}
+	for (uint64_t at = 0; at < SEGMENT_HEADER_SIZE; at++) {
+		build_flip(&b, 1, at, 1);
+		expect_damage(&b, "damage: segment 00000000000000000001.seg offset 0: record");
+		build_flip(&b, 1, at, 1);
+	}
+	expect_good(&b, "4 records in 1 segments");
+	build_deinit(&b);
+}
+
+static void streams_must_go_on(void **state)
+{
+	static const struct {
+		const char *name;
+		uint64_t seq;       /* of the batch behind number 3 of stream 0 */
+		uint32_t h_xor;
+		uint32_t flags;
+		uint64_t gap_last;
+		const char *text;   /* NULL: good */
+	} rows[] = {
+		{ "goes on", 4, 0, 0, 0, NULL },
+		{ "skips", 5, 0, 0, 0, "number 5 follows number 3" },
+		{ "again", 3, 0, 0, 0, "number 3 follows number 3" },
+		{ "history", 4, 1, 0, 0, "does not go on with the history checksum" },
+		{ "begins anew", 1, 0, 0, 0, "history checksum" },
+		{ "gap", 9, 0, BATCH_GAP, 3, NULL },
+		{ "gap from elsewhere", 9, 0, BATCH_GAP, 4, "a gap after number 4, but the last one is 3" },
+		{ "gap after forgetting", 9, 0, BATCH_GAP | BATCH_EPHEMERAL, 0, NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct build b;
+
+		print_message("%s\n", rows[i].name);
+		build_init(&b);
+		build_segment(&b, 1);
+		b.flags = rows[i].flags & BATCH_EPHEMERAL;
+		build_one(&b, 0, 3, 10);
+		b.seq[0] = rows[i].seq - 1;
+		b.h[0] ^= rows[i].h_xor;
+		b.flags = rows[i].flags;
+		b.gap_last = rows[i].gap_last;
+		build_one(&b, 0, 1, 10);
+		build_save(&b, 1);
+		if (rows[i].text == NULL)
+			expect_good(&b, (rows[i].flags & BATCH_GAP) != 0
+						? "a gap that the sender accepted"
+						: "4 records");
+		else
+			expect_damage(&b, rows[i].text);
+		build_deinit(&b);
+	}
+}
+
+static void snapshots_are_compared(void **state)
+{
+	struct build b;
+	char name[SEGMENT_NAME_SIZE];
+
+	(void)state;
+	build_init(&b);
+	build_segment(&b, 1);
+	build_one(&b, 0, 3, 10);
+	build_one(&b, 1, 1, 10);
+	build_save(&b, 0);
+	build_snapshot(&b, NAME_SNAPSHOT_OLD, 1);
+	b.durable = 4;
+	build_segment(&b, 2);
+	build_one(&b, 0, 1, 10);
+	build_save(&b, 0);
+	build_snapshot(&b, NAME_SNAPSHOT, 2);
+	b.durable = 5;
+	build_segment(&b, 3);
+	build_one(&b, 1, 1, 10);
+	build_save(&b, 1);
+	expect_good(&b, "streams.snap.old: 2 streams up to record 4, ok");
+	expect_good(&b, "streams.snap: 2 streams up to record 5, ok");
+	/* One that says something else. */
+	b.seq[0]++;
+	b.record = 6;
+	build_snapshot(&b, NAME_SNAPSHOT, 2);
+	expect_damage(&b,
+		      "damage: streams.snap: stream 80000000000000000000000000000001: number 5");
+	b.seq[0]--;
+	build_snapshot(&b, NAME_SNAPSHOT, 2);
+	/* Not needed, not valid: told, but no damage. */
+	build_file(&b, NAME_SNAPSHOT, "x", 1);
+	expect_good(&b, "streams.snap: not valid");
+	/* The first segment given up: the older snapshot is where it begins. */
+	segment_name(1, name);
+	assert_int_equal(file_remove(b.directory, name), 0);
+	expect_good(&b, "2 records in 2 segments");
+	/* ... and needed. */
+	build_file(&b, NAME_SNAPSHOT_OLD, "x", 1);
+	expect_damage(
+		&b,
+		"damage: "
+		"records 1..4: the first segments are gone, and no valid snapshot covers them");
+	build_deinit(&b);
+}
+
+/* The stream's first kept batch must go on where the snapshot says. */
+static void the_seam_behind_a_snapshot(void **state)
+{
+	struct build b;
+	char name[SEGMENT_NAME_SIZE];
+
+	(void)state;
+	build_init(&b);
+	build_segment(&b, 1);
+	build_one(&b, 0, 3, 10);
+	build_save(&b, 0);
+	build_snapshot(&b, NAME_SNAPSHOT, 1);
+	b.durable = 3;
+	b.seq[0]++;
+	build_segment(&b, 2);
+	build_one(&b, 0, 1, 10);
+	build_save(&b, 0);
+	segment_name(1, name);
+	assert_int_equal(file_remove(b.directory, name), 0);
+	expect_damage(&b, "number 5 follows number 3");
+	build_deinit(&b);
+}
+
+static void beside_a_server(void **state)
+{
+	struct build b;
+	int file;
+
+	(void)state;
+	build_init(&b);
+	three_segments(&b);
+	build_lock(&b, 6);
+	assert_int_equal(file_open(b.directory, NAME_LOCK, FILE_WRITE, &file), 0);
+	assert_int_equal(file_lock(file, true), 0);
+	expect_good(&b, "6 records in 3 segments");
+	/* What is not promised yet may look as it likes. */
+	build_flip(&b, 2, b.batches[3].offset + 130, 1);
+	expect_good(&b, "6 records in 3 segments");
+	build_flip(&b, 2, b.batches[2].offset + 130, 1);
+	expect_damage(&b, "record 6: frame checksum");
+	file_close(file);
+	build_deinit(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_good_journal),
+		cmocka_unit_test(nothing_to_verify),
+		cmocka_unit_test(dead_segments_are_no_damage),
+		cmocka_unit_test(all_places_are_told),
+		cmocka_unit_test(one_bit_anywhere),
+		cmocka_unit_test(streams_must_go_on),
+		cmocka_unit_test(snapshots_are_compared),
+		cmocka_unit_test(the_seam_behind_a_snapshot),
+		cmocka_unit_test(beside_a_server),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
