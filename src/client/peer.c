@@ -42,7 +42,7 @@ void client_hang_up(struct client *c)
 {
 	client_enter(c, PHASE_CLOSE);
 	/* What is given up must not arrive after all, as it might for as long as the kernel goes on sending. */
-	if (dial_close(&c->dial, c->failed || !c->finished))
+	if (dial_close(&c->dial, sender_unacked(&c->sender) > 0))
 		return;
 	if (c->finished)
 		client_enter(c, PHASE_DONE);
