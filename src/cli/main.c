@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -72,13 +71,13 @@ int main(int count, char **arguments)
 		return options_complain(&o, "which command? (roger --help lists them)");
 	if (id == OPTION_BAD)
 		return EXIT_USAGE;
-	if (id == OPTION_HELP || id == ID_VERSION) {
-		fputs(id == OPTION_HELP ? help : "roger " ROGER_VERSION "\n", stdout);
-		return fflush(stdout) == 0 || errno == EPIPE ? EXIT_DONE : EXIT_IO;
-	}
+	if (id == OPTION_HELP)
+		return options_help(help);
+	if (id == ID_VERSION)
+		return options_help("roger " ROGER_VERSION "\n");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strcmp(commands[i].name, value) == 0)
 			return commands[i].run(o.count - o.next, o.arguments + o.next);
 	}
-	return options_complain(&o, "unknown command \"%s\" (roger --help lists them)", value);
+	return options_complain(&o, "unknown command \"%.40s\" (roger --help lists them)", value);
 }

@@ -42,6 +42,19 @@ static const char *shown(const char *text, char out[SHOWN_SIZE])
 	return out;
 }
 
+int options_unexpected(const struct options *o, const char *value)
+{
+	char out[SHOWN_SIZE];
+
+	return options_complain(o, "unexpected \"%s\"", shown(value, out));
+}
+
+int options_help(const char *text)
+{
+	fputs(text, stdout);
+	return fflush(stdout) == 0 ? EXIT_DONE : EXIT_IO;
+}
+
 static int bad(const struct options *o, const char *what)
 {
 	char out[SHOWN_SIZE];

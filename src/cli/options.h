@@ -46,6 +46,12 @@ int options_next(struct options *o, const char **ret_value);
 __attribute__((format(printf, 2, 3)))
 int options_complain(const struct options *o, const char *format, ...);
 
+/* The same for an argument that nobody asked for. */
+int options_unexpected(const struct options *o, const char *value);
+
+/* Print a help text on standard output. Returns the exit status. */
+int options_help(const char *text);
+
 /* The option's value as a number in its range. False: it has been said why not, and *ret is untouched. */
 bool options_size(const struct options *o, const char *value, uint64_t min, uint64_t max,
 		  uint64_t *ret);

@@ -222,6 +222,10 @@ static void addresses(void **state)
 	assert_int_equal(options_complain(&o, "%d wrong", 2), EXIT_USAGE);
 	catch_end();
 	assert_string_equal(said, "roger: serve: 2 wrong\n");
+	catch_begin();
+	assert_int_equal(options_unexpected(&o, "a\nb"), EXIT_USAGE);
+	catch_end();
+	assert_string_equal(said, "roger: serve: unexpected \"a\\nb\"\n");
 }
 
 int main(void)

@@ -109,7 +109,7 @@ static bool set_option(struct read *r, int id, const char *value)
 	switch (id) {
 	case OPTION_ARGUMENT:
 		if (r->directory != NULL) {
-			options_complain(&r->o, "one journal at a time: unexpected \"%s\"", value);
+			options_unexpected(&r->o, value);
 			return false;
 		}
 		r->directory = value;
@@ -129,6 +129,11 @@ static void show(const struct read *r, const struct record *record)
 	case FORMAT_RAW: show_raw(stdout, record); break;
 	case FORMAT_JSON: show_json(stdout, record, r->line_end); break;
 	}
+}
+
+static int output_error(void)
+{
+	return errno != 0 ? -errno : -EIO;
 }
 
 /* Nothing more is at hand: what has been printed goes out, and the journal is let go. */
@@ -162,13 +167,13 @@ static int print_all(struct read *r, struct failure *why)
 			show(r, &record);
 			printed++;
 			if (ferror(stdout))
-				return -errno;
+				return output_error();
 			continue;
 		}
 		if (!r->follow)
 			break;
 		if (!pause_reading(r))
-			return -errno;
+			return output_error();
 	}
 	return 0;
 }
@@ -187,7 +192,7 @@ static void catch_signals(const struct read *r)
 static int finish(const struct failure *why, int result)
 {
 	if (result == 0 && fflush(stdout) != 0)
-		result = -errno;
+		result = output_error();
 	if (result == 0)
 		return EXIT_DONE;
 	if (why->status != EXIT_DONE) {
@@ -229,7 +234,7 @@ int command_read(int count, char **arguments)
 	options_init(&r.o, "read", table, sizeof(table) / sizeof(table[0]), arguments, count);
 	while ((id = options_next(&r.o, &value)) != OPTION_END) {
 		if (id == OPTION_HELP)
-			return fputs(help, stdout) < 0 ? EXIT_IO : EXIT_DONE;
+			return options_help(help);
 		if (id == OPTION_BAD || !set_option(&r, id, value))
 			return EXIT_USAGE;
 	}

@@ -37,11 +37,11 @@ int command_repair(int count, char **arguments)
 	options_init(&o, "repair", NULL, 0, arguments, count);
 	while ((id = options_next(&o, &value)) != OPTION_END) {
 		if (id == OPTION_HELP)
-			return fputs(help, stdout) < 0 ? EXIT_IO : EXIT_DONE;
+			return options_help(help);
 		if (id == OPTION_BAD)
 			return EXIT_USAGE;
 		if (to != NULL)
-			return options_complain(&o, "unexpected \"%s\"", value);
+			return options_unexpected(&o, value);
 		if (from == NULL)
 			from = value;
 		else

@@ -158,7 +158,7 @@ int command_send(int count, char **arguments)
 	s.config.input.files = s.list + count + 1;
 	result = parse(&s);
 	if (result == OPTION_HELP)
-		result = fputs(help, stdout) < 0 ? EXIT_IO : EXIT_DONE;
+		result = options_help(help);
 	else if (result == EXIT_DONE && s.config.address.protocol == PROTOCOL_NATIVE)
 		result = client_send(&s.config);
 	else if (result == EXIT_DONE)

@@ -228,10 +228,9 @@ int command_serve(int count, char **arguments)
 	s.config.journal.path = JOURNAL_DEFAULT;
 	while ((id = options_next(&s.o, &value)) != OPTION_END) {
 		if (id == OPTION_HELP)
-			return fputs(help, stdout) < 0 ? EXIT_IO : EXIT_DONE;
+			return options_help(help);
 		if (id == OPTION_ARGUMENT)
-			return options_complain(
-				&s.o, "unexpected \"%s\" (an address goes behind --listen)", value);
+			return options_unexpected(&s.o, value);
 		if (id == OPTION_BAD || !set_option(&s, id, value))
 			return EXIT_USAGE;
 	}

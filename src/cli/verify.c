@@ -34,7 +34,7 @@ int command_verify(int count, char **arguments)
 	options_init(&o, "verify", NULL, 0, arguments, count);
 	while ((id = options_next(&o, &value)) != OPTION_END) {
 		if (id == OPTION_HELP)
-			return fputs(help, stdout) < 0 ? EXIT_IO : EXIT_DONE;
+			return options_help(help);
 		if (id == OPTION_BAD)
 			return EXIT_USAGE;
 		if (directory != NULL)
