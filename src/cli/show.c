@@ -27,8 +27,9 @@ static void put_escaped(FILE *out, const uint8_t *data, size_t size)
 
 	while (size > 0) {
 		size_t piece = piece_of(data, size);
+		size_t length = text_escape(text, sizeof(text), data, piece, piece);
 
-		fwrite(text, 1, text_escape(text, sizeof(text), data, piece, piece), out);
+		fwrite(text, 1, length, out);
 		data += piece;
 		size -= piece;
 	}
@@ -68,8 +69,9 @@ static void put_base64(FILE *out, const uint8_t *data, size_t size)
 
 	while (size > 0) {
 		size_t piece = size < PIECE_SIZE ? size : PIECE_SIZE;
+		size_t length = text_base64(text, data, piece);
 
-		fwrite(text, 1, text_base64(text, data, piece), out);
+		fwrite(text, 1, length, out);
 		data += piece;
 		size -= piece;
 	}
