@@ -2,6 +2,7 @@
 #ifndef ROGER_BASE_PEER_H
 #define ROGER_BASE_PEER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,8 @@ struct peer {
 	uint16_t port;
 	uint8_t address[16]; /* network order; IPv4 in the first four bytes, the rest zero */
 };
+
+bool peer_equal(const struct peer *a, const struct peer *b);
 
 /* "127.0.0.1:55760", "[::1]:55760", "unix", "-". Any bytes are allowed in. Returns out. */
 const char *peer_text(const struct peer *peer, char out[PEER_TEXT_SIZE]);

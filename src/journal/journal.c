@@ -295,7 +295,7 @@ int journal_append(struct journal *j, const struct journal_batch *batch, uint64_
 	struct batch_header header;
 	int result;
 
-	must(batch->count != 0 && batch->first_seq != 0);
+	must(batch->count != 0 && batch->first_seq != 0 && (is_native || !batch->gap));
 	if (j->failed != 0 || j->stopping)
 		return -EROFS;
 	if (is_native && (result = check_stream(j, batch)) != 0)

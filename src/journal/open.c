@@ -32,7 +32,7 @@ static int note_index(void *context, const char *name)
 
 static int choose_snapshot(struct opening *o)
 {
-	struct snapshot_file newest;
+	struct snapshot_file newest = { 0 };
 	struct snapshot_file older = { 0 };
 	int directory = o->j->store.directory;
 	int error = snapshot_read(directory, NAME_SNAPSHOT, &newest);

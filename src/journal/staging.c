@@ -116,7 +116,7 @@ static bool goes_on(const struct staging *s, const struct batch_header *header)
 	return s->batch_open && b->count != 0 && header->count != 0 && (header->flags & BATCH_GAP) == 0 &&
 	       stream_id_equal(&b->stream, &header->stream) && b->first_seq + b->count == header->first_seq &&
 	       b->writer == header->writer && b->protocol == header->protocol &&
-	       memcmp(&b->peer, &header->peer, sizeof(b->peer)) == 0;
+	       peer_equal(&b->peer, &header->peer);
 }
 
 static void put_bytes(struct staging *s, const void *data, uint32_t size)
