@@ -81,8 +81,9 @@ static int take_plain(struct continuity *c, const struct batch_header *h, char *
 {
 	uint64_t number = get_u64(h->stream.bytes + 8);
 	struct stream_note *note = &c->plain[number % PLAIN_NOTES];
-	bool known = note->now.last_seq != 0 && stream_id_equal(&note->now.stream, &h->stream) &&
-		     note->losses == c->losses;
+	bool gap = (h->flags & BATCH_GAP) != 0; /* repair makes these */
+	bool known = !gap && note->now.last_seq != 0 &&
+		     stream_id_equal(&note->now.stream, &h->stream) && note->losses == c->losses;
 	int result = CONTINUITY_OK;
 
 	if (number > h->record)
@@ -96,6 +97,11 @@ static int take_plain(struct continuity *c, const struct batch_header *h, char *
 	else if (known && h->h_before != note->now.h)
 		result = broken(text, h,
 				"does not go on with the history checksum of the one before");
+	if (gap && result == CONTINUITY_OK) {
+		broken(text, h, "follows number %" PRIu64 ", what was between them is lost",
+		       h->gap_last);
+		result = CONTINUITY_GAP;
+	}
 	note_batch(c, note, h);
 	return result;
 }

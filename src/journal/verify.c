@@ -208,6 +208,10 @@ static int compare_snapshots(struct verify *v, uint64_t lowest)
 		if (s->header.record + 1 == lowest && !v->continuity.complete) {
 			if (continuity_seed(&v->continuity, s->entries, s->header.count) != 0)
 				return failed(v, -ENOMEM, "verify");
+			tell(v,
+			     "%s: %" PRIu64 " streams up to record %" PRIu64
+			     ", where the records begin",
+			     snapshot_names[i], s->header.count, s->header.record);
 			continue;
 		}
 		if (continuity_compare(&v->continuity, s->entries, s->header.count,

@@ -1,0 +1,368 @@
+#include <sys/stat.h>
+
+#include "base/failure.h"
+#include "journal/journal_build.h"
+#include "journal/reader.h"
+#include "journal/verify.h"
+
+struct lines {
+	char text[20000];
+	size_t size;
+};
+
+static void keep_line(void *context, const char *text)
+{
+	struct lines *lines = context;
+
+	lines->size += (size_t)snprintf(lines->text + lines->size,
+					sizeof(lines->text) - lines->size, "%s\n", text);
+	assert_true(lines->size < sizeof(lines->text));
+}
+
+static void has(const struct lines *lines, const char *text)
+{
+	if (strstr(lines->text, text) == NULL)
+		fail_msg("'%s' is not in\n%s", text, lines->text);
+}
+
+struct target {
+	char path[100];
+	struct lines lines;
+};
+
+static void repair_fresh(const struct build *b, struct target *t)
+{
+	struct failure why = { 0 };
+
+	snprintf(t->path, sizeof(t->path), "%s.repaired", b->path);
+	t->lines.size = 0;
+	t->lines.text[0] = '\0';
+	if (journal_repair(b->path, t->path, keep_line, &t->lines, &why) != 0)
+		fail_msg("%s", why.text);
+}
+
+static void remove_target(struct target *t)
+{
+	build_remove_all(t->path);
+	assert_int_equal(rmdir(t->path), 0);
+}
+
+/* The new journal is without damage, and has just the records of which `kept` has the bit (1 << number). */
+static void expect_records(struct target *t, uint64_t kept, const char *verified)
+{
+	struct lines lines = { .size = 0 };
+	struct failure why = { 0 };
+	struct reader *reader;
+	struct record record;
+	uint64_t got = 0;
+	int result;
+
+	if (journal_verify(t->path, keep_line, &lines, &why) != 0)
+		fail_msg("%s\n%s", lines.text, why.text);
+	has(&lines, "no damage");
+	if (verified != NULL)
+		has(&lines, verified);
+	assert_int_equal(reader_open(t->path, 0, &reader, &why), 0);
+	while ((result = reader_next(reader, &record, &why)) == 1) {
+		got |= (uint64_t)1 << record.number;
+		for (uint32_t i = 0; i < record.size; i++)
+			assert_int_equal(record.payload[i], build_byte(record.number, i));
+	}
+	assert_int_equal(result, 0);
+	reader_close(reader);
+	if (got != kept)
+		fail_msg("records %llx instead of %llx\n%s", (unsigned long long)got,
+			 (unsigned long long)kept, t->lines.text);
+}
+
+static void expect(const struct build *b, uint64_t kept, const char *told, const char *verified)
+{
+	struct target t;
+
+	repair_fresh(b, &t);
+	has(&t.lines, told);
+	expect_records(&t, kept, verified);
+	/* What has been repaired is repaired: doing it again changes nothing. */
+	struct build again = *b;
+	struct target t2;
+	memcpy(again.path, t.path, sizeof(again.path));
+	repair_fresh(&again, &t2);
+	expect_records(&t2, kept, verified);
+	remove_target(&t2);
+	remove_target(&t);
+}
+
+enum { ALL = 0x3ffe, LAST = 13 };
+
+static uint64_t without(uint64_t first, uint64_t last)
+{
+	uint64_t kept = ALL;
+
+	for (uint64_t i = first; i <= last; i++)
+		kept &= ~((uint64_t)1 << i);
+	return kept;
+}
+
+static void three_segments(struct build *b)
+{
+	build_segment(b, 1);
+	build_one(b, 0, 3, 10); /* 1-3 */
+	b->durable = 3;
+	build_one(b, 1, 2, 0); /* 4-5 */
+	build_save(b, 1);
+	build_snapshot(b, NAME_SNAPSHOT_OLD, 1);
+	b->durable = 5;
+	build_segment(b, 2);
+	build_one(b, 0, 1, 5000); /* 6 */
+	b->durable = 6;
+	build_batch(b, 0, 3, 100); /* 7-9 */
+	build_batch(b, 1, 1, 1);   /* 10 */
+	build_commit(b);
+	build_save(b, 1);
+	b->durable = 10;
+	build_segment(b, 3);
+	build_one(b, 0, 3, 20); /* 11-13 */
+	build_seal(b);
+	build_save(b, 1);
+}
+
+static void nothing_is_lost_of_a_good_journal(void **state)
+{
+	struct build b;
+
+	(void)state;
+	build_init(&b);
+	three_segments(&b);
+	expect(&b, ALL, "13 records saved, 0 lost\n", "13 records in 1 segments");
+	build_deinit(&b);
+}
+
+/* One byte anywhere: only what it belongs to is lost, and FROM stays as it is. */
+static void one_byte_anywhere(void **state)
+{
+	struct build b;
+
+	(void)state;
+	build_init(&b);
+	three_segments(&b);
+	for (unsigned k = 0; k + 1 < b.batch_count; k++) {
+		const struct build_batch *batch = &b.batches[k];
+		uint64_t first = batch->header.record;
+		uint64_t last = first + batch->header.count - 1;
+
+		for (uint64_t at = batch->offset;
+		     at<batch->end; at += at> batch->offset + 400 ? 997 : at % 61 + 7) {
+			struct target t;
+			struct lines lines = { .size = 0 };
+			struct failure why;
+
+			build_flip(&b, batch->index, at, 0x20);
+			repair_fresh(&b, &t);
+			has(&t.lines, "lost: ");
+			uint64_t frame = batch->header.bytes / batch->header.count;
+			bool in_header = at < batch->offset + BATCH_HEADER_SIZE;
+			uint64_t n =
+				in_header ? 0 : (at - batch->offset - BATCH_HEADER_SIZE) / frame;
+			uint64_t in =
+				in_header ? 0 : (at - batch->offset - BATCH_HEADER_SIZE) % frame;
+			/* A wrong size hides what follows it in the batch. */
+			expect_records(&t,
+				       in_header ? without(first, last)
+				       : in < 4  ? without(first + n, last)
+						 : without(first + n, first + n),
+				       NULL);
+			remove_target(&t);
+			assert_int_equal(journal_verify(b.path, keep_line, &lines, &why), -EBADMSG);
+			build_flip(&b, batch->index, at, 0x20);
+		}
+	}
+	build_deinit(&b);
+}
+
+static void what_is_lost_is_told(void **state)
+{
+	struct build b;
+	char name[SEGMENT_NAME_SIZE];
+
+	(void)state;
+	build_init(&b);
+	three_segments(&b);
+	/* The middle one of three frames: the stream has a gap there. */
+	build_flip(&b, 2, b.batches[3].offset + BATCH_HEADER_SIZE + 108 + 50, 1);
+	expect(&b, without(8, 8),
+	       "lost: segment 00000000000000000002.seg offset 12288: record 8: frame checksum",
+	       "record 9: stream 80000000000000000000000000000001: number 7 follows number 5, "
+	       "a gap that the sender accepted");
+	expect(&b, without(8, 8), "12 records saved, 1 lost",
+	       "record 8: 1 records were lost before a repair");
+	build_flip(&b, 2, b.batches[3].offset + BATCH_HEADER_SIZE + 108 + 50, 1);
+	/* A header inside a commit: only its batch. */
+	build_flip(&b, 2, b.batches[4].offset + 20, 1);
+	expect(&b, without(10, 10), "record 10: batch header: checksum", NULL);
+	build_flip(&b, 2, b.batches[4].offset + 20, 1);
+	/* A segment's header, with another segment behind it. */
+	build_flip(&b, 2, 20, 1);
+	expect(&b, without(6, 10),
+	       "00000000000000000002.seg offset 0: records 6..10: segment header: checksum", NULL);
+	build_flip(&b, 2, 20, 1);
+	/* The last batch, promised by a seal. */
+	build_flip(&b, 3, b.batches[5].offset + 20, 1);
+	expect(&b, without(11, 13),
+	       "00000000000000000003.seg offset 4096: records 11..13: batch header", NULL);
+	build_flip(&b, 3, b.batches[5].offset + 20, 1);
+	segment_name(2, name);
+	assert_int_equal(file_remove(b.directory, name), 0);
+	expect(&b, without(6, 10), "offset 12288: records 6..10: zeros", NULL);
+	build_deinit(&b);
+}
+
+/* What was given up, and what is lost before the first record. */
+static void the_beginning(void **state)
+{
+	struct build b;
+	char name[SEGMENT_NAME_SIZE];
+
+	(void)state;
+	build_init(&b);
+	three_segments(&b);
+	segment_name(1, name);
+	/* A bad header with a snapshot that covers it: the records are lost, what the streams are is not. */
+	build_flip(&b, 1, 20, 1);
+	expect(&b, without(1, 5),
+	       "lost: segment 00000000000000000001.seg offset 0: "
+	       "records 1..5: segment header: checksum",
+	       "streams.snap: 2 streams up to record 5");
+	build_flip(&b, 1, 20, 1);
+	assert_int_equal(file_remove(b.directory, name), 0);
+	expect(&b, without(1, 5), "8 records saved, 0 lost", NULL);
+	/* Only a later snapshot: the streams' state before record 6 is found from their first batches. */
+	assert_int_equal(file_remove(b.directory, NAME_SNAPSHOT_OLD), 0);
+	build_snapshot(&b, NAME_SNAPSHOT, 3);
+	expect(&b, without(1, 5), "8 records saved, 0 lost", NULL);
+	/* None: all that is before is lost, and streams that went on from there have a gap. */
+	assert_int_equal(file_remove(b.directory, NAME_SNAPSHOT), 0);
+	expect(&b, without(1, 5), "lost: records 1..5: the first segments are gone",
+	       "number 4 follows number 0, a gap that the sender accepted");
+	build_deinit(&b);
+}
+
+/* A torn tail that nobody was promised is not lost, it never was; what is whole of it is saved. */
+static void the_end(void **state)
+{
+	struct build b;
+
+	(void)state;
+	build_init(&b);
+	build_segment(&b, 1);
+	build_one(&b, 0, 2, 10);
+	b.durable = 2;
+	build_one(&b, 0, 2, 10);
+	build_one(&b, 0, 2, 10);
+	build_save(&b, 1);
+	build_flip(&b, 1, b.batches[2].offset + 140, 1);
+	expect(&b, 0x1e, "4 records saved, 0 lost", NULL);
+	build_lock(&b, 6);
+	expect(&b, 0x5e,
+	       "lost: segment 00000000000000000001.seg offset 12288: record 5: frame checksum",
+	       NULL);
+	build_deinit(&b);
+}
+
+static void streams_that_end(void **state)
+{
+	struct build b;
+
+	(void)state;
+	build_init(&b);
+	build_segment(&b, 1);
+	b.flags = BATCH_EPHEMERAL;
+	build_one(&b, 0, 2, 10);
+	build_forget(&b, 0);
+	b.flags = BATCH_EPHEMERAL;
+	build_one(&b, 0, 2, 10); /* begins anew */
+	b.seq[0] = 0;
+	b.h[0] = 0;
+	b.flags = BATCH_EPHEMERAL;
+	build_one(&b, 0, 1, 10); /* forgotten for its age */
+	build_one(&b, 0, 1, 10);
+	build_save(&b, 1);
+	expect(&b, 0x7e, "6 records saved, 0 lost", NULL);
+	build_deinit(&b);
+}
+
+static void refusals(void **state)
+{
+	struct build b, other;
+	struct lines lines = { .size = 0 };
+	struct failure why;
+	char path[100];
+	int file;
+
+	(void)state;
+	build_init(&b);
+	build_init(&other);
+	snprintf(path, sizeof(path), "%s/deep/deeper", other.path);
+	assert_true(journal_repair(b.path, path, keep_line, &lines, &why) < 0);
+	assert_int_equal(why.status, EXIT_NO_INPUT);
+	three_segments(&b);
+	assert_true(journal_repair(b.path, path, keep_line, &lines, &why) < 0);
+	assert_int_equal(why.status, EXIT_CREATE);
+	build_file(&other, "x", "y", 1);
+	assert_true(journal_repair(b.path, other.path, keep_line, &lines, &why) < 0);
+	assert_int_equal(why.status, EXIT_CREATE);
+	assert_true(journal_repair(b.path, b.path, keep_line, &lines, &why) < 0);
+	assert_int_equal(why.status, EXIT_CREATE);
+	/* A server is on it. */
+	build_lock(&b, 13);
+	assert_int_equal(file_open(b.directory, NAME_LOCK, FILE_WRITE, &file), 0);
+	assert_int_equal(file_lock(file, true), 0);
+	assert_int_equal(file_remove(other.directory, "x"), 0);
+	assert_true(journal_repair(b.path, other.path, keep_line, &lines, &why) < 0);
+	assert_int_equal(why.status, EXIT_CREATE);
+	file_close(file);
+	/* An empty directory will do. */
+	assert_int_equal(journal_repair(b.path, other.path, keep_line, &lines, &why), 0);
+	build_deinit(&b);
+	build_deinit(&other);
+}
+
+/* More than a commit, more than one batch's size. */
+static void large_journals(void **state)
+{
+	struct build b;
+	struct target t;
+	struct lines lines = { .size = 0 };
+	struct failure why;
+
+	(void)state;
+	build_init(&b);
+	for (uint64_t index = 1; index <= 8; index++) {
+		b.durable = b.record - 1;
+		build_segment(&b, index);
+		for (int i = 0; i < 9; i++)
+			build_one(&b, 0, 1, 100000);
+		build_save(&b, 0);
+	}
+	repair_fresh(&b, &t);
+	has(&t.lines, "72 records saved, 0 lost");
+	assert_int_equal(journal_verify(t.path, keep_line, &lines, &why), 0);
+	has(&lines, "72 records in 1 segments");
+	remove_target(&t);
+	build_deinit(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(nothing_is_lost_of_a_good_journal),
+		cmocka_unit_test(one_byte_anywhere),
+		cmocka_unit_test(what_is_lost_is_told),
+		cmocka_unit_test(the_beginning),
+		cmocka_unit_test(the_end),
+		cmocka_unit_test(streams_that_end),
+		cmocka_unit_test(refusals),
+		cmocka_unit_test(large_journals),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
