@@ -27,7 +27,7 @@ static void welcome(struct server *server, struct session *s, struct wire_reply 
 	reply->kind = REPLY_WELCOME;
 	s->wants &= (uint8_t)~WANT_WELCOME;
 	s->state = SESSION_RUNNING;
-	if (input_size(&s->input) || (s->flags & FLAG_ENDED))
+	if (s->queue == QUEUE_NONE && (input_size(&s->input) || (s->flags & FLAG_ENDED)))
 		session_enqueue(server, s, QUEUE_READY, false);
 }
 

@@ -173,6 +173,11 @@ static int acquire(struct input_pools *pools, const struct input_wish *wish, siz
 	return *ret_piece ? 0 : -EAGAIN;
 }
 
+static size_t large_need(const struct input_wish *wish, size_t need)
+{
+	return need > wish->reserve ? need : wish->reserve;
+}
+
 /* Move the held bytes to a new piece. */
 static int move(struct input *in, struct input_pools *pools, const struct input_wish *wish,
 		size_t need, enum input_place place)
@@ -181,6 +186,11 @@ static int move(struct input *in, struct input_pools *pools, const struct input_
 	uint8_t *piece;
 	int r = acquire(pools, wish, need, place, &piece);
 
+	if (r == -ENOBUFS && wish->instead &&
+	    acquire(pools, wish, large_need(wish, need), INPUT_LARGE, &piece) == 0) {
+		place = INPUT_LARGE;
+		r = 0;
+	}
 	if (r)
 		return r;
 	if (held)
@@ -190,11 +200,6 @@ static int move(struct input *in, struct input_pools *pools, const struct input_
 	in->held_end = (uint32_t)held;
 	in->place = (uint8_t)place;
 	return 0;
-}
-
-static size_t large_need(const struct input_wish *wish, size_t need)
-{
-	return need > wish->reserve ? need : wish->reserve;
 }
 
 int input_grow(struct input *in, struct input_pools *pools, const struct input_wish *wish)

@@ -88,6 +88,7 @@ struct input_wish {
 	uint32_t session; /* who asks, and when: for input_oldest */
 	uint64_t now_ns;
 	bool large; /* false: others wait for large memory, so none now */
+	bool instead;     /* large memory will do where there is no medium piece */
 };
 
 /* Hold the front of the bytes in a piece where wish->need of them fit. 0; -EAGAIN: large memory has to be waited for; -ENOBUFS:

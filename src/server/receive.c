@@ -194,11 +194,51 @@ static bool may_evict(void *context, uint32_t session)
 	return s->flags & FLAG_ARMED; /* it waits for its peer, not for us */
 }
 
+static void wait_for_memory(struct server *server, struct session *s)
+{
+	if (s->queue != QUEUE_NONE)
+		return;
+	if (server->granting || !server->memory_queue.count) { /* it is the first */
+		server->large_reserved = server->pools.large.reserved;
+		server->medium_used = server->pools.medium.used;
+	}
+	session_enqueue(server, s, QUEUE_MEMORY, server->granting);
+}
+
+/* No medium piece to be had, and all who have one wait for us: this one waits with its receive buffer, as long as half
+ * of those remain for all others (whoever has large memory already needs them to come to an end). */
+static void wait_with_buffer(struct server *server, struct session *s)
+{
+	if (!(s->flags & FLAG_LENT)) {
+		if (server->lent >= server->plan.buffer_count / 2) {
+			session_refuse(server, s, FAULT_BUSY, 0,
+				       "no buffer for the rest of a message");
+			return;
+		}
+		s->flags |= FLAG_LENT;
+		server->lent++;
+	}
+	wait_for_memory(server, s);
+}
+
+/* Make a medium piece free: the session goes that has had one for longest and whose peer is slow. */
+static bool evict(struct server *server)
+{
+	uint32_t victim = input_oldest(&server->pools, may_evict, server);
+
+	if (victim == SESSION_NONE)
+		return false;
+	session_refuse(server, &server->sessions[victim], FAULT_BUSY, 0,
+		       "too many messages have begun: this one for longest");
+	session_update(server, &server->sessions[victim]);
+	return true;
+}
+
 /* Hold what is left, and give the receive buffer back. */
 static void settle(struct server *server, struct session *s)
 {
 	struct input_wish wish = wish_of(server, s);
-	uint32_t buffer, victim;
+	uint32_t buffer;
 	bool lent;
 	int r;
 
@@ -206,26 +246,23 @@ static void settle(struct server *server, struct session *s)
 	if (s->queue == QUEUE_PARKED &&
 	    (s->input.held || input_size(&s->input) > PARTIAL_SMALL_SIZE))
 		return;
-	for (;;) {
+	r = input_settle(&s->input, &server->pools, &wish, &lent, &buffer);
+	while (r == -ENOBUFS && evict(server))
 		r = input_settle(&s->input, &server->pools, &wish, &lent, &buffer);
-		if (r != -ENOBUFS)
-			break;
-		victim = input_oldest(&server->pools, may_evict, server);
-		if (victim == SESSION_NONE) {
-			session_refuse(server, s, FAULT_BUSY, 0,
-				       "no buffer for the rest of a message");
-			return;
-		}
-		session_refuse(server, &server->sessions[victim], FAULT_BUSY, 0,
-			       "too many messages have begun: this one for longest");
-		session_update(server, &server->sessions[victim]);
+	if (r == -ENOBUFS) {
+		/* Otherwise those who have medium pieces and wait for large memory could keep it from the one that
+		 * stands before them in the queue and lacks a medium piece. */
+		wish.instead = true;
+		r = input_settle(&s->input, &server->pools, &wish, &lent, &buffer);
+	}
+	if (r == -ENOBUFS) {
+		wait_with_buffer(server, s);
+		return;
 	}
 	if (lent)
-		io_buffer_return(server->io, buffer);
-	if (r == -EAGAIN && s->queue == QUEUE_NONE) {
-		session_enqueue(server, s, QUEUE_MEMORY, server->granting);
-		server->large_reserved = server->pools.large.reserved;
-	}
+		session_return_buffer(server, s, buffer);
+	if (r == -EAGAIN)
+		wait_for_memory(server, s);
 }
 
 /* Note when the message at the front began. */

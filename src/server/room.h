@@ -57,6 +57,7 @@ enum session_flags {
 	FLAG_RUN = 1024,       /* line: lines are not answered yet; nothing is read until then */
 	FLAG_STUCK = 2048,     /* the journal takes nothing any more: left unanswered */
 	FLAG_EPHEMERAL = 4096, /* native: as HELLO said */
+	FLAG_LENT = 8192,      /* it keeps a receive buffer while it waits for memory */
 };
 
 /* What the peer is to be told next. */
@@ -157,7 +158,9 @@ struct server {
 	bool resuming;     /* parked sessions are having their turn: they may append */
 	bool gate_was_full;
 	bool granting;           /* the head of the memory queue is having its turn */
-	uint64_t large_reserved; /* large memory in use when it last tried */
+	uint64_t large_reserved; /* large memory, and medium pieces, in use when it last tried */
+	uint32_t medium_used;
+	uint32_t lent; /* receive buffers that sessions in that queue keep */
 	bool appended;           /* since the last journal_turn */
 	unsigned signals;
 	bool draining;
@@ -203,6 +206,9 @@ void session_expired(struct server *server, struct session *s);
 void session_enqueue(struct server *server, struct session *s, enum session_queue queue,
 		     bool front);
 void session_dequeue(struct server *server, struct session *s);
+
+/* A receive buffer goes back to the loop. */
+void session_return_buffer(struct server *server, struct session *s, uint32_t buffer);
 
 /* --- receive.c */
 

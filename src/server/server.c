@@ -286,11 +286,12 @@ static void resume_parked(struct server *server)
 	server->resuming = false;
 }
 
-/* Sessions that wait for large memory, oldest first. */
+/* Sessions that wait for memory, oldest first. */
 static void resume_large(struct server *server)
 {
 	while (server->memory_queue.count &&
-	       server->pools.large.reserved < server->large_reserved) {
+	       (server->pools.large.reserved < server->large_reserved ||
+		server->pools.medium.used < server->medium_used)) {
 		struct session *s = &server->sessions[server->memory_queue.first];
 
 		session_dequeue(server, s);
@@ -338,12 +339,15 @@ static int journal_news(struct server *server)
 	struct failure news;
 
 	while (journal_notice(server->journal, &kind, &news)) {
-		static const char *const events[] = { [JOURNAL_FULL] = "full",
-						      [JOURNAL_ROOM] = "room",
-						      [JOURNAL_FAILED] = "failed",
-						      [JOURNAL_TROUBLE] = "trouble" };
+		static const char *const events[] = {
+			[JOURNAL_FULL] = "full",
+			[JOURNAL_ROOM] = "room",
+			[JOURNAL_FAILED] = "failed",
+			[JOURNAL_TROUBLE] = "trouble",
+		};
 
-		notes_say(&server->notes, events[kind], "%s", news.text);
+		notes_say(&server->notes, events[kind], "%s%s", news.text,
+			  kind == JOURNAL_FULL ? "; full: senders wait" : "");
 	}
 	return journal_failed(server->journal);
 }

@@ -121,6 +121,14 @@ void session_accepted(struct server *server, const struct listener *listener,
 
 /* --- ending */
 
+void session_return_buffer(struct server *server, struct session *s, uint32_t buffer)
+{
+	io_buffer_return(server->io, buffer);
+	if (s->flags & FLAG_LENT)
+		server->lent--;
+	s->flags &= (uint16_t)~FLAG_LENT;
+}
+
 /* What it has in the server's other parts goes: nothing more of it is stored or acknowledged. */
 static void end_service(struct server *server, struct session *s)
 {
@@ -130,7 +138,7 @@ static void end_service(struct server *server, struct session *s)
 	session_dequeue(server, s);
 	input_drop(&s->input, &server->pools, &lent, &buffer);
 	if (lent)
-		io_buffer_return(server->io, buffer);
+		session_return_buffer(server, s, buffer);
 	if (s->flags & FLAG_STREAM) {
 		fence_remove(&server->fence, session_index(server, s));
 		journal_stream_close(server->journal, s->native.stream);
