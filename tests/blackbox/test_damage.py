@@ -76,7 +76,7 @@ def test_one_bit_in_the_newest_segment(roger, journal, part):
 
 def test_older_segment_that_the_snapshot_covers(roger, journal):
     """The server does not read it again, so it starts; verify and read find the damage."""
-    server = roger.serve(journal, "--quiet", "--segment-size", "1M")
+    server = roger.serve(journal, "--quiet", "--segment-size", "1M", "--max-message", "64K")
     first = b"the first message of all"
     assert exchange(server.port, first) == b"ACK!"
     for _ in range(12):
@@ -117,7 +117,7 @@ def test_cut_behind_the_last_acknowledged_commit(roger, journal):
 @pytest.mark.parametrize("name", ["streams.snap", "streams.snap.old"])
 def test_damaged_snapshot_is_rebuilt(roger, journal, name):
     """It is a cache while segment 1 is there."""
-    server = roger.serve(journal, "--quiet", "--segment-size", "1M")
+    server = roger.serve(journal, "--quiet", "--segment-size", "1M", "--max-message", "64K")
     for _ in range(8):
         ok(run("send", server.address, "--stream", "s", input=(b"x" * 511 + b"\n") * 1024))
     server.wait_quiet()

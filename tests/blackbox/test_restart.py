@@ -25,7 +25,7 @@ def test_follow_shows_a_line_at_once(roger, journal):
 
 
 def test_follow_within_100_ms_across_segments_and_restarts(roger, journal):
-    server = roger.serve(journal, "--quiet", "--segment-size", "1M")
+    server = roger.serve(journal, "--quiet", "--segment-size", "1M", "--max-message", "64K")
     follower = roger.start("read", "-f", "--format", "text", journal)
     expected = []
     for turn in range(3):
@@ -52,7 +52,7 @@ def test_follow_from_and_count(roger, journal):
     assert ok(run("read", journal, "--from", "-2")) == b"99\n100\n"
     assert ok(run("read", journal, "-n", "2")) == b"1\n2\n"
     assert ok(run("read", journal, "--from", "50", "-n", "1", "--format", "raw")) == b"50"
-    assert ok(run("read", journal, "--from", "-2", "-0")) == b"99\0100\0"
+    assert ok(run("read", journal, "--from", "-2", "-0")) == b"99\x00100\x00"
     follower = roger.start("read", "-f", "-n", "3", "--from", "100", journal)
     follower.out.wait_for("^100$")
     ok(run("send", server.address, "101", "102", "103"))
@@ -128,7 +128,7 @@ def test_gap_is_found_and_can_be_accepted(roger):
 
 def test_retention_keeps_the_newest(roger, journal):
     """--keep-bytes: whole segments go, oldest first; streams stay exact."""
-    server = roger.serve(journal, "--quiet", "--segment-size", "1M", "--keep-bytes", "3M")
+    server = roger.serve(journal, "--quiet", "--segment-size", "1M", "--max-message", "64K", "--keep-bytes", "3M")
     for _ in range(10):
         ok(run("send", server.address, "--stream", "s", input=(b"x" * 999 + b"\n") * 1000))
     server.wait_quiet()
