@@ -468,7 +468,6 @@ static void spare_made(struct journal *j)
 	if (job->kind == JOB_REUSE)
 		drop_oldest(store);
 	set_full(j, false, NULL, 0);
-	j->progress++; /* whoever waits to roll over may go on */
 }
 
 static void job_failed(struct journal *j)
@@ -517,6 +516,7 @@ void store_job_done(struct journal *j)
 
 	must(store->job_running);
 	store->job_running = false;
+	j->progress++; /* whoever waits to roll over may have waited for this: a spare, the closing segment, room in the list */
 	if (store->job.job.result != 0) {
 		job_failed(j);
 		return;
