@@ -94,6 +94,18 @@ static bool on_hello(struct server *server, struct session *s, const struct wire
 	return r ? on_not_appended(server, s, event, r) : false;
 }
 
+static bool on_bye(struct server *server, struct session *s, const struct wire_event *event)
+{
+	int r = session_bye(server, s);
+
+	if (r)
+		return on_not_appended(server, s, event, r);
+	accept_event(server, s, event);
+	if (!input_size(&s->input)) /* else there is something behind it, which wire refuses */
+		s->state = SESSION_ENDING;
+	return true;
+}
+
 static bool on_end(struct server *server, struct session *s, const struct wire_event *event)
 {
 	if (event->size)
@@ -114,10 +126,10 @@ static bool act(struct server *server, struct session *s, const struct wire_even
 	case WIRE_HELLO: return on_hello(server, s, event);
 	case WIRE_FRAMES: return on_frames(server, s, event);
 	case WIRE_MESSAGE: return on_message(server, s, event);
-	case WIRE_BYE: session_bye(server, s); return false;
+	case WIRE_BYE: return on_bye(server, s, event);
 	case WIRE_END: return on_end(server, s, event);
 	case WIRE_REFUSED:
-		session_refuse(server, s, event->fault, event->first_seq, NULL);
+		session_refuse_last(server, s, event->fault, event->first_seq);
 		return false;
 	}
 	return false;

@@ -192,6 +192,10 @@ void session_closed(struct server *server, struct session *s);
 void session_refuse(struct server *server, struct session *s, enum wire_fault fault, uint64_t seq,
 		    const char *text);
 
+/* The same for what its bytes said last: what was stored before is acknowledged first. */
+void session_refuse_last(struct server *server, struct session *s, enum wire_fault fault,
+			 uint64_t seq);
+
 /* Into the farewell: say what is wanted, shut, discard what still comes, close. */
 void session_leave(struct server *server, struct session *s);
 void session_close(struct server *server, struct session *s, bool reset);
@@ -224,7 +228,8 @@ void session_take_as_raw(struct server *server, struct session *s);
 
 /* 0, or -ENOBUFS: later. It may have been refused. */
 int session_hello(struct server *server, struct session *s, const struct wire_event *event);
-void session_bye(struct server *server, struct session *s);
+/* The stream is forgotten. 0, or -ENOBUFS: later. */
+int session_bye(struct server *server, struct session *s);
 
 /* --- append.c */
 

@@ -129,16 +129,27 @@ void session_return_buffer(struct server *server, struct session *s, uint32_t bu
 	s->flags &= (uint16_t)~FLAG_LENT;
 }
 
-/* What it has in the server's other parts goes: nothing more of it is stored or acknowledged. */
-static void end_service(struct server *server, struct session *s)
+static void drop_input(struct server *server, struct session *s)
 {
 	bool lent;
 	uint32_t buffer;
 
-	session_dequeue(server, s);
 	input_drop(&s->input, &server->pools, &lent, &buffer);
 	if (lent)
 		session_return_buffer(server, s, buffer);
+}
+
+/* Has the peer been told everything that it will be told? */
+static bool is_answered(const struct session *s)
+{
+	return !s->out && !s->wants && s->appended_seq == s->sent_seq && !(s->flags & FLAG_RUN);
+}
+
+/* What it has in the server's other parts goes: nothing more of it is stored or acknowledged. */
+static void end_service(struct server *server, struct session *s)
+{
+	session_dequeue(server, s);
+	drop_input(server, s);
 	if (s->flags & FLAG_STREAM) {
 		fence_remove(&server->fence, session_index(server, s));
 		journal_stream_close(server->journal, s->native.stream);
@@ -156,24 +167,46 @@ void session_leave(struct server *server, struct session *s)
 	session_answer(server, s);
 }
 
-void session_refuse(struct server *server, struct session *s, enum wire_fault fault, uint64_t seq,
-		    const char *text)
+static void note_refused(struct server *server, struct session *s, uint64_t seq, const char *text)
 {
-	if (!text)
-		text = wire_fault_text(fault);
 	if (seq)
 		notes_peer(&server->notes, io_now(server->io), "refused", &s->peer,
 			   "%s (message %" PRIu64 ")", text, seq);
 	else
 		notes_peer(&server->notes, io_now(server->io), "refused", &s->peer, "%s", text);
+}
+
+static void leave_with_error(struct server *server, struct session *s)
+{
+	s->wants = WANT_ERROR;
+	session_leave(server, s);
+}
+
+void session_refuse(struct server *server, struct session *s, enum wire_fault fault, uint64_t seq,
+		    const char *text)
+{
+	note_refused(server, s, seq, text ? text : wire_fault_text(fault));
 	if (!session_is_native(s)) {
 		session_close(server, s, false);
 		return;
 	}
 	s->fault = (uint8_t)fault;
 	s->fault_seq = seq;
-	s->wants = WANT_ERROR;
-	session_leave(server, s);
+	leave_with_error(server, s);
+}
+
+void session_refuse_last(struct server *server, struct session *s, enum wire_fault fault,
+			 uint64_t seq)
+{
+	if (!session_is_native(s) || s->state != SESSION_RUNNING || is_answered(s)) {
+		session_refuse(server, s, fault, seq, NULL);
+		return;
+	}
+	note_refused(server, s, seq, wire_fault_text(fault));
+	drop_input(server, s);
+	s->fault = (uint8_t)fault;
+	s->fault_seq = seq;
+	s->state = SESSION_ENDING;
 }
 
 void session_close(struct server *server, struct session *s, bool reset)
@@ -198,12 +231,6 @@ void session_closed(struct server *server, struct session *s)
 	server->live--;
 	if (!server->draining)
 		listeners_accept(server, true);
-}
-
-/* Has the peer been told everything that it will be told? */
-static bool is_answered(const struct session *s)
-{
-	return !s->out && !s->wants && s->appended_seq == s->sent_seq && !(s->flags & FLAG_RUN);
 }
 
 /* Nothing is left to be done. */
@@ -393,6 +420,8 @@ void session_update(struct server *server, struct session *s)
 	if (server->draining && session_is_native(s) && s->queue == QUEUE_NONE &&
 	    s->state == SESSION_RUNNING && is_answered(s))
 		session_leave(server, s);
+	if (s->state == SESSION_ENDING && s->fault && is_answered(s))
+		leave_with_error(server, s);
 	if (is_done(server, s)) {
 		session_close(server, s, s->flags & FLAG_BROKEN);
 		return;

@@ -18,18 +18,14 @@ static void fence_older(struct server *server, struct session *s, const struct s
 static bool choose_next(struct server *server, struct session *s, const struct wire_hello *hello,
 			const struct stream_state *state, uint64_t *ret_next, uint32_t *ret_h)
 {
-	bool is_next = hello->flags & HELLO_NEXT,
-	     gap = !is_next && hello->first - 1 > state->last;
+	bool is_next = hello->flags & HELLO_NEXT;
+	bool gap = !is_next && hello->first - 1 > state->last;
 
 	if (gap && !(hello->flags & HELLO_ACCEPT_GAP)) {
-		session_refuse(server, s, FAULT_GAP, state->last,
-			       "its oldest message is not the stream's next");
+		session_refuse(server, s, FAULT_GAP, state->last + 1, NULL);
 		return false;
 	}
-	if (!gap && state->last >= SEQ_MAX) {
-		session_refuse(server, s, FAULT_SEQ, state->last, NULL);
-		return false;
-	}
+	/* Behind the highest number nothing can come, but a peer may want to know that it arrived. */
 	*ret_next = gap ? hello->first : state->last + 1;
 	*ret_h = gap ? 0 : state->h;
 	if (gap)
@@ -80,9 +76,8 @@ int session_hello(struct server *server, struct session *s, const struct wire_ev
 	return 0;
 }
 
-void session_bye(struct server *server, struct session *s)
+int session_bye(struct server *server, struct session *s)
 {
-	/* When it cannot be forgotten now (fenced, or not all durable: the peer did not wait for its acks), age takes it. */
-	(void)!journal_stream_forget(server->journal, s->native.stream);
-	session_close(server, s, false);
+	/* Not all durable: the peer has not waited for its acks. Fenced: it is gone anyway. */
+	return journal_stream_forget(server->journal, s->native.stream) == -EBUSY ? -ENOBUFS : 0;
 }
