@@ -244,8 +244,7 @@ static void make_sender(struct client *c)
 		client_stream_id(c->config->stream_name, &config.stream);
 		config.mode = c->config->resume ? SENDER_RESUME : SENDER_NEXT;
 	} else {
-		random_bytes(config.stream.bytes, sizeof(config.stream.bytes));
-		config.stream.bytes[0] |= 1; /* never zero, never a plain connection's */
+		client_stream_random(&config.stream);
 		config.mode = SENDER_EPHEMERAL;
 	}
 	sender_init(&c->sender, &config);

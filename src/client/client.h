@@ -31,8 +31,9 @@ struct client_config {
 	uint64_t window;         /* bytes sent and not yet acknowledged, kept for resending */
 };
 
-/* The id of a named stream (docs/protocol.md, "Names"): never zero, never a plain connection's. */
+/* The id of a named stream, and a random one (docs/protocol.md 3.8): never zero, never a plain connection's. */
 void client_stream_id(const char *name, struct stream_id *ret);
+void client_stream_random(struct stream_id *ret);
 
 /* Send everything and wait until it is acknowledged. Prints what DESIGN says on stdout and stderr; returns the exit status. */
 int client_send(const struct client_config *config);

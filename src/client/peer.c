@@ -182,6 +182,10 @@ static void on_welcome(struct client *c, const struct sender_event *event)
 	c->drain_ns = 0;
 	if (event->first)
 		set_window(c);
+	if (c->sender.is_volatile && !c->volatile_shown) {
+		notice(c, c->dial.text, " keeps nothing on disk: an ack means \"received\"");
+		c->volatile_shown = true;
+	}
 	if (event->forgotten == 0)
 		return;
 	failure_set(&text, EXIT_DATA, 0, "%s has forgotten %" PRIu64 " acknowledged message%s%s",
@@ -290,8 +294,7 @@ static bool renew_stream(struct client *c)
 		return false;
 	}
 	c->carried = client_acked(c);
-	random_bytes(config.stream.bytes, sizeof(config.stream.bytes));
-	config.stream.bytes[0] |= 1;
+	client_stream_random(&config.stream);
 	sender_init(&c->sender, &config);
 	c->acked_seen = 0;
 	return true;

@@ -31,6 +31,7 @@ struct client {
 	uint8_t *window;
 	size_t window_size;
 	bool welcomed;         /* in this run */
+	bool volatile_shown;   /* it has been said that this server keeps nothing on disk */
 	bool input_done;
 	uint64_t carried;      /* acknowledged on earlier streams of this run */
 

@@ -401,6 +401,7 @@ static void on_error(struct sender *s, const struct native_answer *answer, struc
 	case FAULT_TOO_BIG: end(s, END_TOO_BIG, answer->seq, 0); break;
 	case FAULT_SEQ: end(s, END_SEQ, answer->seq, 0); break;
 	case FAULT_HELLO:
+	case FAULT_BYE:
 		end(s, END_REFUSED, answer->seq, 0);
 		s->end_fault = answer->fault;
 		break;

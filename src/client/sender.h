@@ -46,7 +46,7 @@ enum sender_end {
 	END_CHECKSUM,  /* twice a failed checksum at the same number end_seq */
 	END_TOO_BIG,   /* message end_seq is larger than the server takes (now) */
 	END_FENCED,    /* another sender has taken the stream over; end_count: in doubt */
-	END_REFUSED,   /* the server does not understand our HELLO; `end_fault` */
+	END_REFUSED,   /* the server takes what we said for a mistake; `end_fault` */
 	END_SEQ,       /* sequence numbers are used up */
 	END_EXPIRED,   /* an ephemeral stream that must not be resumed any more; end_count: in doubt */
 	END_COUNT,

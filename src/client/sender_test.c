@@ -483,6 +483,7 @@ static void errors(void **state)
 		{ "gap", FAULT_GAP, END_GAP, EXIT_DATA },
 		{ "too big", FAULT_TOO_BIG, END_TOO_BIG, EXIT_DATA },
 		{ "hello", FAULT_HELLO, END_REFUSED, EXIT_UNAVAILABLE },
+		{ "bye", FAULT_BYE, END_REFUSED, EXIT_UNAVAILABLE },
 		{ "seq", FAULT_SEQ, END_SEQ, EXIT_DATA },
 		{ "busy", FAULT_BUSY, SENDER_GOING, EXIT_DONE },
 		{ "too slow", FAULT_DEADLINE, SENDER_GOING, EXIT_DONE },
