@@ -203,7 +203,7 @@ def show(directory):
     server = Server(journal, "127.0.0.1:0")
     wait_for(lambda: len(server.lines) >= 2, "the line for the journal")
     for line in server.lines[:2]:
-        shown("server", line.replace(directory + "/", ""))
+        shown("server", line.replace(journal, "JOURNAL"))
 
     chapter(2, "A program that knows nothing of Roger")
     classic(server)
