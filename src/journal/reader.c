@@ -395,7 +395,6 @@ static void take(struct reader *r)
 	r->index = 0;
 	r->frame_at = 0;
 	r->batch_reads = walk_reads(r->walk);
-	r->stage = MISSING_NEW;
 	vouch(r, walk_claim(r->walk));
 }
 
