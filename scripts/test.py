@@ -31,6 +31,7 @@ SANITIZER_ENV = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+    "N": "8",  # random histories of the crash test: each takes five times as long
 }
 SLOWER = {"unit": 1, "asan": 3, "tsan": 5}  # how much longer than its own limit a test may take under a sanitizer
 BLACKBOX_TIMEOUT_S = 240
@@ -141,17 +142,25 @@ def run_program(stage, test):
     return line, output if failed else None, (passed, [f"{name}: {f}" for f in failed], [f"{name}: {s}" for s in skipped])
 
 
-def stage_units(stage, totals):
-    trouble = build(stage)
-    if trouble is not None:
-        say(indented(trouble))
-        totals.add(0, [f"{stage}: the build failed"], [])
-        return
-    path = os.path.join(TOP, BUILDS[stage][0])
-    listed = subprocess.run(["meson", "introspect", path, "--tests"], capture_output=True, text=True, check=True)
-    tests = json.loads(listed.stdout)
+def stage_units(stages, totals):
+    """All builds first, then all programs, two at a time; the slowest builds' come first, so that none is left for last."""
+    programs = []
+    for stage in stages:
+        began = time.monotonic()
+        say(f"== {stage}: build")
+        trouble = build(stage)
+        if trouble is not None:
+            say(indented(trouble))
+            totals.add(0, [f"{stage}: the build failed"], [])
+            continue
+        say(f"   {time.monotonic() - began:.0f} s")
+        listed = subprocess.run(["meson", "introspect", os.path.join(TOP, BUILDS[stage][0]), "--tests"],
+                                capture_output=True, text=True, check=True)
+        programs += [(stage, test) for test in json.loads(listed.stdout)]
+    programs.sort(key=lambda program: -SLOWER[program[0]])
+    say(f"== {', '.join(stages)}: run")
     with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
-        for line, output, results in pool.map(lambda t: run_program(stage, t), tests):
+        for line, output, results in pool.map(lambda program: run_program(*program), programs):
             say(line)
             if output is not None:
                 say(indented(output))
@@ -205,16 +214,19 @@ def main(arguments):
         return 64
     totals = Totals()
     began_all = time.monotonic()
-    for stage in arguments or STAGES:
+    stages = [stage for stage in STAGES if stage in (arguments or STAGES)]
+    units = [stage for stage in stages if stage in BUILDS]
+    work = [("units", lambda: stage_units(units, totals))] if units else []
+    if "purity" in stages:
+        work.append(("purity", lambda: stage_purity(totals)))
+    if "blackbox" in stages:
+        work.append(("blackbox", lambda: stage_blackbox(totals, pytest_arguments)))
+    for name, stage in work:
         began = time.monotonic()
-        say(f"== {stage}")
-        if stage in BUILDS:
-            stage_units(stage, totals)
-        elif stage == "purity":
-            stage_purity(totals)
-        else:
-            stage_blackbox(totals, pytest_arguments)
-        say(f"   {stage}: {time.monotonic() - began:.0f} s")
+        if name != "units":
+            say(f"== {name}")
+        stage()
+        say(f"   {name}: {time.monotonic() - began:.0f} s")
     say(f"   in all: {time.monotonic() - began_all:.0f} s")
     for skip in totals.skips:
         say(f"skipped: {skip}")
