@@ -53,7 +53,7 @@ static void ack(struct session *s, struct wire_reply *reply)
 		s->sent_seq = s->durable_seq;
 		s->flags |= FLAG_ACKED;
 	}
-	s->wants &= (uint8_t)~WANT_ACK;
+	s->wants &= (uint8_t) ~(WANT_ACK | WANT_BEAT);
 }
 
 /* The last ACK again; where there was none, just a sign of life. */

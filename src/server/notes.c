@@ -31,8 +31,8 @@ void notes_init(struct notes *notes, int out, int err, bool quiet, bool json)
 
 /* --- a line */
 
-__attribute__((format(printf, 2, 0))) static void add_list(struct line *line, const char *format,
-							   va_list list)
+__attribute__((format(printf, 2, 0)))
+static void add_list(struct line *line, const char *format, va_list list)
 {
 	size_t room = sizeof(line->text) - line->size;
 	int size = vsnprintf(line->text + line->size, room, format, list);
@@ -41,7 +41,8 @@ __attribute__((format(printf, 2, 0))) static void add_list(struct line *line, co
 	line->size += (size_t)size < room ? (size_t)size : room - 1;
 }
 
-__attribute__((format(printf, 2, 3))) static void add(struct line *line, const char *format, ...)
+__attribute__((format(printf, 2, 3)))
+static void add(struct line *line, const char *format, ...)
 {
 	va_list list;
 
@@ -255,9 +256,9 @@ void notes_listening(struct notes *notes, const char *address, const char *proto
 	write_all(&notes->out, line.text, line.size);
 }
 
-__attribute__((format(printf, 5, 0))) static void say(struct notes *notes, struct notes_way *way,
-						      const char *event, const char *prefix,
-						      const char *format, va_list list)
+__attribute__((format(printf, 5, 0)))
+static void say(struct notes *notes, struct notes_way *way, const char *event,
+		const char *prefix, const char *format, va_list list)
 {
 	struct line text = { .size = 0 }, line = { .size = 0 };
 
@@ -267,6 +268,10 @@ __attribute__((format(printf, 5, 0))) static void say(struct notes *notes, struc
 		add_text(&line, "text", text.text);
 	} else {
 		add(&line, "%s%s", prefix, text.text);
+	}
+	if (notes->serving) {
+		put(notes, way, &line);
+		return;
 	}
 	end_line(&line, notes->json);
 	write_all(way, line.text, line.size);
@@ -293,6 +298,11 @@ void notes_say(struct notes *notes, const char *event, const char *format, ...)
 }
 
 /* --- while serving */
+
+void notes_serve(struct notes *notes)
+{
+	notes->serving = true;
+}
 
 bool notes_wanted(struct notes *notes, uint64_t now_ns)
 {

@@ -26,24 +26,28 @@ struct notes {
 	struct notes_way err;
 	bool quiet;
 	bool json;
+	bool serving; /* nothing may wait any more */
 };
 
 void notes_init(struct notes *notes, int out, int err, bool quiet, bool json);
 
-/* --- at the start; not limited, may wait for the reader */
+/* --- at the start these may wait for the reader; they are never left out because of the limit */
 
 /* "listening on 127.0.0.1:9999 (roger, raw)"; protocols: "roger, raw", or NULL when the address says it. */
 void notes_listening(struct notes *notes, const char *address, const char *protocols);
 
 /* A line on stdout, unless quiet; event: its name in JSON. */
-__attribute__((format(printf, 3, 4))) void notes_banner(struct notes *notes, const char *event,
-							const char *format, ...);
+__attribute__((format(printf, 3, 4)))
+void notes_banner(struct notes *notes, const char *event, const char *format, ...);
 
 /* A line on stderr, "roger: ..." in text. */
-__attribute__((format(printf, 3, 4))) void notes_say(struct notes *notes, const char *event,
-						     const char *format, ...);
+__attribute__((format(printf, 3, 4)))
+void notes_say(struct notes *notes, const char *event, const char *format, ...);
 
 /* --- while serving */
+
+/* From now on no line waits for its reader. */
+void notes_serve(struct notes *notes);
 
 void notes_accepted(struct notes *notes, uint64_t now_ns, const struct peer *peer);
 void notes_received(struct notes *notes, uint64_t now_ns, const struct peer *peer,
@@ -59,9 +63,9 @@ void notes_more_bytes(struct notes *notes, uint64_t now_ns, const struct peer *p
 		      uint64_t bytes);
 
 /* A line on stderr about a peer: "roger: 127.0.0.1:55760: TEXT". TEXT is ours: nothing of the peer's in it that is not escaped. */
-__attribute__((format(printf, 5, 6))) void notes_peer(struct notes *notes, uint64_t now_ns,
-						      const char *event, const struct peer *peer,
-						      const char *format, ...);
+__attribute__((format(printf, 5, 6)))
+void notes_peer(struct notes *notes, uint64_t now_ns, const char *event, const struct peer *peer,
+		const char *format, ...);
 
 /* Write "N lines left out" where a second with left-out lines is over. */
 void notes_turn(struct notes *notes, uint64_t now_ns);

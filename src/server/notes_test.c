@@ -198,6 +198,26 @@ static void a_reader_that_does_not_read(void **state)
 	all_of(err);
 }
 
+/* Once it serves, also a line that is never left out for the limit does not wait. */
+static void news_do_not_wait(void **state)
+{
+	char page[4096] = { 0 };
+
+	(void)state;
+	begin(false, false);
+	notes_serve(&notes);
+	fcntl(err[1], F_SETFL, O_NONBLOCK);
+	while (write(err[1], page, sizeof(page)) > 0)
+		;
+	fcntl(err[1], F_SETFL, 0);
+	alarm(10);
+	notes_say(&notes, "full", "disk full");
+	alarm(0);
+	assert_int_equal(notes.err.left_out, 1);
+	all_of(err);
+	all_of(out);
+}
+
 static void a_reader_that_has_gone(void **state)
 {
 	(void)state;
@@ -224,6 +244,7 @@ int main(void)
 		cmocka_unit_test(at_most_so_many_a_second),
 		cmocka_unit_test(what_is_left_out_is_told_at_the_end),
 		cmocka_unit_test(a_reader_that_does_not_read),
+		cmocka_unit_test(news_do_not_wait),
 		cmocka_unit_test(a_reader_that_has_gone),
 	};
 

@@ -270,7 +270,9 @@ static void resume_parked(struct server *server)
 {
 	uint64_t progress = journal_progress(server->journal);
 
-	if (!server->parked.count || (progress == server->progress && !server->gate_was_full))
+	bool gate_is_free = server->gate_was_full && !gate_is_full(&server->gate);
+
+	if (!server->parked.count || (progress == server->progress && !gate_is_free))
 		return;
 	server->progress = progress;
 	server->gate_was_full = false;
@@ -450,12 +452,14 @@ int server_run(const struct server_config *config)
 	notes_init(&server->notes, STDOUT_FILENO, STDERR_FILENO, config->quiet, config->log_json);
 	if (start(server, &why)) {
 		status = server->signals ? EXIT_DONE : (int)why.status;
+		server->notes.json = false; /* what ends a command is for people */
 		if (!server->signals)
 			notes_say(&server->notes, "failed", "%s", why.text);
 		if (server->io)
 			listeners_close(server);
 	} else {
 		banner(server);
+		notes_serve(&server->notes);
 		status = stop(server, serve(server));
 		notes_end(&server->notes);
 	}
