@@ -352,6 +352,25 @@ static void damage_says_what_is_missing(void **state)
 	build_deinit(&b);
 }
 
+/* Looking again at a place behind a seal meets the seal again: that is no progress. */
+static void damage_behind_a_seal(void **state)
+{
+	struct build b;
+
+	(void)state;
+	build_init(&b);
+	build_segment(&b, 1);
+	build_one(&b, 0, 3, 10);
+	build_seal(&b);
+	b.durable = 3;
+	build_one(&b, 0, 1, 10);
+	build_seal(&b);
+	build_save(&b, 1);
+	build_flip(&b, 1, b.batches[2].offset + 130, 1);
+	expect_damage(&b, 3, "offset 12288: record 4: frame checksum of record 4");
+	build_deinit(&b);
+}
+
 /* A snapshot says that the first segments were given up. */
 static void retention_is_not_damage(void **state)
 {
@@ -773,6 +792,7 @@ int main(void)
 		cmocka_unit_test(a_tail_torn_at_every_byte),
 		cmocka_unit_test(one_bit_anywhere),
 		cmocka_unit_test(damage_says_what_is_missing),
+		cmocka_unit_test(damage_behind_a_seal),
 		cmocka_unit_test(retention_is_not_damage),
 		cmocka_unit_test(beside_a_server),
 		cmocka_unit_test(after_a_server),
