@@ -11,7 +11,7 @@ static const uint64_t secret[2] = { 1, 2 };
 
 static struct stream_id id_of(uint64_t number)
 {
-	struct stream_id id;
+	struct stream_id id = { 0 };
 
 	put_u64(id.bytes, number);
 	put_u64(id.bytes + 8, 7);
