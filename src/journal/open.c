@@ -356,7 +356,7 @@ static int walk_live(struct opening *o)
 {
 	uint64_t from = o->snapshot.valid ? o->snapshot.header.record + 1 : 1;
 	struct walk_batch batch;
-	struct walk_place place;
+	struct walk_place place = { 0 };
 	struct walk *walk;
 	int result = walk_create(&o->set, from, opening_covered(o), &walk);
 
@@ -394,7 +394,7 @@ out:
 static int check_last_covered(struct opening *o)
 {
 	struct walk_batch batch;
-	struct walk_place place;
+	struct walk_place place = { 0 };
 	struct walk *walk;
 	uint32_t at = o->set.count;
 	int result;
