@@ -227,8 +227,10 @@ static int damaged_here(struct reader *r, const struct walk_place *place, struct
 {
 	uint64_t last = place->last_record;
 
-	/* How much is missing is known by where it goes on. */
-	if (walk_resync(r->walk) == 1 && walk_record(r->walk) > last)
+	/* How much is missing is known by where it goes on, or else by what was promised. */
+	if (walk_resync(r->walk) == 0)
+		last = r->vouched > last ? r->vouched : last;
+	else if (walk_record(r->walk) > last)
 		last = walk_record(r->walk) - 1;
 	return damage_at(r, why, place, last);
 }
