@@ -334,7 +334,7 @@ static void search_claims(struct repair *r)
 static int pass_bad_place(struct repair *r, const struct walk_place *place, bool unreadable)
 {
 	struct walk_batch broken;
-	uint64_t next = repair_out_next(r->out);
+	uint64_t next;
 	bool told = false;
 	int error = 0;
 	int more;
