@@ -372,7 +372,7 @@ static void claims_and_seals(void **state)
 	build_deinit(&b);
 }
 
-/* Ends of streams stand in the live part too; below the bound and at it. */
+/* Ends of streams stand in the live part too, below the bound; one at the bound may have landed late. */
 static void ends_of_streams(void **state)
 {
 	struct build b;
@@ -388,8 +388,8 @@ static void ends_of_streams(void **state)
 	build_segment(&b, 2);
 	build_one(&b, 2, 1, 1);
 	build_save(&b, 1);
-	expect(&b, 1, 0, "1-2 f3 3 f4 4", 5, 2, 8192, "zeros");
-	expect(&b, 3, 0, "f3 3 f4 4", 5, 2, 8192, "zeros");
+	expect(&b, 1, 0, "1-2 f3 3 4", 5, 2, 8192, "zeros");
+	expect(&b, 3, 0, "f3 3 4", 5, 2, 8192, "zeros");
 	build_deinit(&b);
 }
 
