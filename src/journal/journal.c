@@ -231,6 +231,8 @@ int journal_stream_forget(struct journal *j, struct journal_stream stream)
 
 	if (entry->epoch != stream.epoch)
 		return -ESTALE;
+	if (!entry->ephemeral)
+		return -EPERM;
 	if (entry->record > j->durable)
 		return -EBUSY;
 	if (entry->last_seq == 0)

@@ -110,7 +110,8 @@ static int load_segments(struct opening *o)
 	count = o->set.count;
 	o->live_end = calloc(count + 1, sizeof(*o->live_end));
 	o->dirty = calloc(count + 1, sizeof(*o->dirty));
-	if (o->live_end == NULL || o->dirty == NULL)
+	o->removed = calloc(count + 1, sizeof(*o->removed));
+	if (o->live_end == NULL || o->dirty == NULL || o->removed == NULL)
 		return failure_set(o->why, EXIT_IO, ENOMEM, "opening");
 	return 0;
 }
@@ -129,6 +130,7 @@ static int find_claims(struct opening *o)
 		if (segment->index <= opening_covered(o) && segment->first != 0)
 			continue;
 		error = segment_search(&o->set, segment, 0);
+		segment_leave(&o->set, segment);
 		if (error != 0) {
 			segment_name(segment->index, name);
 			return failure_set(o->why, EXIT_IO, -error, "journal %s: read segment %s", o->j->config.path, name);
@@ -260,6 +262,20 @@ static int load_table(struct opening *o)
 	return 0;
 }
 
+static bool begins_anew(const struct batch_header *header)
+{
+	bool is_gap = (header->flags & BATCH_GAP) != 0;
+
+	return header->h_before == 0 && (is_gap ? header->gap_last == 0 : header->first_seq == 1);
+}
+
+static bool follows(const struct batch_header *header, const struct stream_entry *entry)
+{
+	if ((header->flags & BATCH_GAP) != 0)
+		return header->first_seq > entry->last_seq && header->gap_last == entry->last_seq;
+	return header->first_seq == entry->last_seq + 1 && header->h_before == entry->h;
+}
+
 /* 0; -EBADMSG: the batch does not follow from the stream's last one; -ENOMEM. */
 static int apply_batch(struct opening *o, const struct batch_header *header)
 {
@@ -280,15 +296,13 @@ static int apply_batch(struct opening *o, const struct batch_header *header)
 		return -ENOMEM;
 	entry = &j->streams.entries[at];
 	/* A stream that was forgotten for its age begins anew; nothing on the disk says so but this. */
-	if (header->first_seq == 1 && header->h_before == 0 && entry->last_seq != 0 &&
-	    (entry->ephemeral || entry->record < o->lowest)) {
+	if (entry->last_seq != 0 && begins_anew(header) && (entry->ephemeral || entry->record < o->lowest)) {
 		streams_free(&j->streams, at);
 		at = streams_take(&j->streams, &header->stream, (header->flags & BATCH_EPHEMERAL) != 0);
 		must(at != STREAM_NONE);
 		entry = &j->streams.entries[at];
 	}
-	if ((header->flags & BATCH_GAP) != 0 ? header->first_seq <= entry->last_seq
-					     : header->first_seq != entry->last_seq + 1 || header->h_before != entry->h)
+	if (!follows(header, entry))
 		return -EBADMSG;
 	streams_advance(&j->streams, at, last_seq, header->record + header->count - 1, header->writer, header->time_ns,
 			header->h_after);
@@ -343,7 +357,7 @@ static int take_batch(struct opening *o, const struct walk_batch *batch)
 	}
 	if (is_above)
 		o->dirty[batch->position] = 1;
-	if (is_above || (o->first_copied != 0 && (header->flags & BATCH_FORGET) != 0))
+	if (is_above || ((header->flags & BATCH_FORGET) != 0 && header->record > o->claim))
 		error = keep_copy(o, batch);
 	if (error == 0)
 		error = apply_batch(o, header);
@@ -435,7 +449,9 @@ static int flush_sources(struct opening *o)
 
 		if (!o->dirty[i])
 			continue;
-		error = file_flush(o->set.list[i].file);
+		error = segment_open(&o->set, &o->set.list[i]);
+		if (error == 0)
+			error = file_flush(o->set.list[i].file);
 		if (error == 0)
 			continue;
 		segment_name(o->set.list[i].index, name);
@@ -494,6 +510,7 @@ int open_journal(struct journal *j, struct failure *why)
 	free(o.copies);
 	free(o.live_end);
 	free(o.dirty);
+	free(o.removed);
 	if (error != 0)
 		opening_unlock(&o);
 	return error;

@@ -114,6 +114,7 @@ static int write_new_segment(struct opening *o, struct store_job *job, uint64_t 
 	uint8_t *content = lay_out(o, job, &content_size);
 	int error;
 
+	job->failed_step = "lay out a new segment";
 	if (content == NULL)
 		return -ENOMEM;
 	must(content_size == size);
@@ -133,6 +134,15 @@ out:
 	return error;
 }
 
+/* Something must stay behind the snapshot: opening takes a snapshot without it for damage (check_beginning). */
+static bool may_go(const struct opening *o, uint32_t at)
+{
+	for (uint32_t i = 0; i < o->set.count; i++)
+		if (i != at && o->set.list[i].index > opening_covered(o) && o->set.list[i].first != 0)
+			return true;
+	return !o->snapshot.valid;
+}
+
 /* An unused spare of an earlier process may go when its room is needed. */
 static bool remove_unused(struct opening *o)
 {
@@ -140,11 +150,12 @@ static bool remove_unused(struct opening *o)
 		struct segment *segment = &o->set.list[i - 1];
 		char name[SEGMENT_NAME_SIZE];
 
-		if (segment->header_fault != FORMAT_OK || segment->first != 0 || !segment->searched || segment->file < 0)
+		if (segment->header_fault != FORMAT_OK || segment->first != 0 || !segment->searched || o->removed[i - 1] ||
+		    !may_go(o, i - 1))
 			continue;
 		segment_name(segment->index, name);
-		file_close(segment->file);
-		segment->file = -1;
+		segment_leave(&o->set, segment);
+		o->removed[i - 1] = 1;
 		return file_remove(o->j->store.directory, name) == 0 &&
 		       file_flush_directory(o->j->store.directory) == 0;
 	}
@@ -251,7 +262,7 @@ int opening_sort_segments(struct opening *o)
 		if (bound > o->first_copied)
 			bound = o->first_copied;
 		is_live = segment->header_fault != FORMAT_OK || (segment->first != 0 && segment->first < bound);
-		if (segment->file < 0 && !is_live)
+		if (o->removed[i])
 			continue; /* gone already, for its room */
 		if (!is_live) {
 			error = delete_segment(o, segment);
@@ -269,6 +280,7 @@ int opening_sort_segments(struct opening *o)
 			.modified_ns = segment->modified_ns,
 			.closed = true,
 		};
+		store->list_bytes += store->list[store->list_count - 1].size;
 	}
 	return 0;
 }

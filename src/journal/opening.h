@@ -24,6 +24,7 @@ struct opening {
 	uint64_t copies_room;
 	uint64_t *live_end;               /* of each segment in the set: behind its last live batch, 0 none */
 	uint8_t *dirty;                   /* of each: holds a record above D */
+	uint8_t *removed;                 /* of each: deleted for its room */
 };
 
 /* --- open_lock.c */

@@ -96,6 +96,7 @@ struct store_job {
 	struct snapshot_header snapshot;
 	bool keep_old;             /* SNAPSHOT: streams.snap is not valid, do not put it in the place of the older one */
 	const char *failed_step;   /* what failed, a static text */
+	bool gone;                 /* REUSE: the old name is */
 	bool fatal;                /* a flush of something published failed: never tried again */
 };
 
@@ -114,7 +115,10 @@ struct store {
 	struct store_segment *list;       /* on the disk, by index, but for current and spare */
 	uint32_t list_count;
 	uint32_t list_start;              /* those before have been deleted */
+	uint64_t list_bytes;              /* of those in the list */
 	struct write_segment closing;     /* full, its tail not given back yet; file -1: none */
+	bool current_begun;               /* a commit in the current segment is durable */
+	bool snapshot_tried;              /* while full, spares and a due snapshot take turns */
 	uint64_t closing_last;            /* its last record: must be durable first */
 	struct store_job job;
 	bool job_running;
@@ -125,6 +129,7 @@ struct store {
 	uint64_t keep_free;
 	uint64_t age_check_ns;
 	bool full;
+	int trouble;                      /* the last file job's error that was told, 0 */
 	/* snapshots */
 	uint8_t *snapshot_entries;        /* the copy: streams_max entries */
 	struct snapshot_header snapshot;  /* of the copy */

@@ -215,17 +215,24 @@ static void stamp(struct journal *j, struct staging *s)
 	s->claim = j->durable;
 }
 
+static struct staging *oldest_ready(struct journal *j)
+{
+	for (unsigned i = 0; i < j->queue_count; i++)
+		if (j->queue[i]->state == STAGING_READY)
+			return j->queue[i];
+	return NULL;
+}
+
 void staging_submit(struct journal *j)
 {
-	struct staging *s = NULL;
+	struct staging *s = oldest_ready(j);
 
 	if (j->flying >= j->writes_max)
 		return;
-	if (j->open != NULL && j->queue_count == j->flying)
+	if (s == NULL) {
 		staging_close(j);
-	for (unsigned i = 0; i < j->queue_count && s == NULL; i++)
-		if (j->queue[i]->state == STAGING_READY)
-			s = j->queue[i];
+		s = oldest_ready(j);
+	}
 	if (s == NULL || !store_may_submit(j, s->segment_index))
 		return;
 	stamp(j, s);
@@ -250,6 +257,8 @@ void staging_complete(struct journal *j, struct staging *done)
 		j->durable = s->last_record;
 		if (s->claim > j->claimed)
 			j->claimed = s->claim;
+		if (s->segment_index == j->store.current.index)
+			j->store.current_begun = true;
 		s->state = STAGING_FREE;
 	}
 	j->queue_count -= taken;

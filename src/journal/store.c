@@ -70,7 +70,7 @@ int store_make_segment(struct store_job *job)
 		return failed_at(job, "make segment.tmp", error);
 	for (;; job->size = job->size / 2 / job->block_size * job->block_size) {
 		error = file_space(job->directory, &space);
-		if (error == 0 && space.free < job->size + job->keep_free)
+		if (error == 0 && (space.free < job->size || space.free - job->size < job->keep_free))
 			error = -ENOSPC;
 		if (error == 0)
 			error = file_reserve(job->file, job->size);
@@ -111,6 +111,7 @@ static int run_reuse(struct store_job *job)
 	error = file_rename(job->directory, name, NAME_SEGMENT_NEW, true);
 	if (error != 0)
 		return failed_at(job, "rename old segment", error);
+	job->gone = true;
 	error = file_flush_directory(job->directory);
 	if (error != 0) {
 		job->fatal = true;
@@ -181,6 +182,7 @@ static int run_job(struct io_job *io_job)
 
 	job->failed_step = NULL;
 	job->fatal = false;
+	job->gone = false;
 	switch (job->kind) {
 	case JOB_SPARE:
 		return run_spare(job);
@@ -236,13 +238,23 @@ uint64_t store_first_record(const struct journal *j)
 	return store->current.first != 0 ? store->current.first : j->next_record;
 }
 
+static void pack_list(struct store *store)
+{
+	store->list_count -= store->list_start;
+	memmove(store->list, store->list + store->list_start, store->list_count * sizeof(store->list[0]));
+	store->list_start = 0;
+}
+
 bool store_roll(struct journal *j, uint64_t f)
 {
 	struct store *store = &j->store;
 
+	if (store->list_count == STORE_SEGMENTS_MAX && store->list_start != 0)
+		pack_list(store);
 	if (!store->spare_ready || store->closing.file >= 0 || store->list_count == STORE_SEGMENTS_MAX)
 		return false;
 	store->closing = store->current;
+	store->current_begun = false;
 	store->closing_last = f - 1;
 	store->list[store->list_count++] = (struct store_segment){
 		.index = store->current.index,
@@ -253,6 +265,7 @@ bool store_roll(struct journal *j, uint64_t f)
 		.mine = true,
 		.closed = true,
 	};
+	store->list_bytes += store->current.size;
 	snapshot_copy(j, store->current.index, f - 1);
 	store->current = store->spare;
 	store->current.first = f;
@@ -263,11 +276,7 @@ bool store_roll(struct journal *j, uint64_t f)
 
 static uint64_t bytes_on_disk(const struct store *store)
 {
-	uint64_t total = store->current.size + (store->spare_ready ? store->spare.size : 0);
-
-	for (uint32_t i = store->list_start; i < store->list_count; i++)
-		total += store->list[i].size;
-	return total;
+	return store->list_bytes + store->current.size + (store->spare_ready ? store->spare.size : 0);
 }
 
 /* The oldest segment, when retention wants it gone and may have it; `more` bytes are about to come. */
@@ -293,12 +302,16 @@ static struct store_segment *retirable(struct journal *j, uint64_t more)
 /* The list is kept packed at its front now and then, so that it can go on for ever. */
 static void drop_oldest(struct store *store)
 {
+	store->list_bytes -= store->list[store->list_start].size;
 	store->list_start++;
-	if (store->list_start >= STORE_SEGMENTS_MAX / 2) {
-		store->list_count -= store->list_start;
-		memmove(store->list, store->list + store->list_start, store->list_count * sizeof(store->list[0]));
-		store->list_start = 0;
-	}
+	if (store->list_start >= STORE_SEGMENTS_MAX / 2)
+		pack_list(store);
+}
+
+static bool may_reuse(const struct store *store, const struct store_segment *oldest)
+{
+	return oldest->mine && store->next_size == store->segment_size_max && oldest->size <= store->next_size &&
+	       oldest->size >= store->next_size / 2;
 }
 
 static void start_spare(struct journal *j)
@@ -320,8 +333,7 @@ static void start_spare(struct journal *j)
 	job->keep_free = store->keep_free;
 	job->file = -1;
 	store->next_index++;
-	if (oldest != NULL && oldest->mine && store->next_size == store->segment_size_max &&
-	    oldest->size <= store->next_size && oldest->size >= store->next_size / 2) {
+	if (oldest != NULL && may_reuse(store, oldest)) {
 		job->old_index = oldest->index;
 		job->offset = oldest->size; /* behind it are no written blocks */
 		start_job(j, JOB_REUSE);
@@ -373,7 +385,7 @@ static bool may_close(const struct journal *j)
 	for (unsigned i = 0; i < j->queue_count; i++)
 		if (j->queue[i]->segment_index == store->closing.index)
 			return false;
-	return j->durable > store->closing_last; /* so its f stands in the new segment, on the disk */
+	return store->current_begun; /* so its f stands in the new segment, on the disk */
 }
 
 static void start_close(struct journal *j)
@@ -384,6 +396,11 @@ static void start_close(struct journal *j)
 	store->job.file = store->closing.file;
 	store->job.offset = store->closing.position;
 	start_job(j, JOB_CLOSE);
+}
+
+static bool snapshot_is_due(const struct journal *j)
+{
+	return j->store.snapshot_pending && j->durable >= j->store.snapshot.record;
 }
 
 void store_turn(struct journal *j)
@@ -404,13 +421,16 @@ void store_turn(struct journal *j)
 	}
 	if (now < store->job_pause_ns)
 		return;
-	if (!store->spare_ready && !j->stopping) {
-		start_spare(j);
-	} else if (store->snapshot_pending && j->durable >= store->snapshot.record) {
-		start_snapshot(j);
-	} else if (!j->stopping && (oldest = retirable(j, 0)) != NULL) {
+	oldest = j->stopping ? NULL : retirable(j, store->spare_ready ? 0 : store->next_size);
+	if (oldest != NULL && (store->spare_ready || !may_reuse(store, oldest))) {
 		store->job.index = oldest->index;
 		start_job(j, JOB_RETIRE);
+	} else if (!store->spare_ready && !j->stopping && !(store->full && snapshot_is_due(j) && !store->snapshot_tried)) {
+		store->snapshot_tried = false;
+		start_spare(j);
+	} else if (snapshot_is_due(j)) {
+		store->snapshot_tried = true;
+		start_snapshot(j);
 	} else {
 		store->age_check_ns = now + SECOND_NS;
 	}
@@ -428,7 +448,7 @@ uint64_t store_deadline(const struct journal *j)
 	if ((!store->spare_ready && !j->stopping) || (store->snapshot_pending && j->durable >= store->snapshot.record))
 		deadline = store->job_pause_ns;
 	if (store->keep_age_ns != 0 && store->list_start != store->list_count && store->age_check_ns < deadline)
-		deadline = store->age_check_ns;
+		deadline = store->age_check_ns > store->job_pause_ns ? store->age_check_ns : store->job_pause_ns;
 	return deadline;
 }
 
@@ -481,14 +501,15 @@ static void job_failed(struct journal *j)
 		return;
 	}
 	store->job_pause_ns = io_now(j->io) + FULL_RETRY_NS;
-	if (job->kind == JOB_REUSE)
+	if (job->kind == JOB_REUSE && job->gone)
 		drop_oldest(store);
 	if (job->kind == JOB_CLOSE)
 		store->closing.file = -1;
-	if ((job->kind == JOB_SPARE || job->kind == JOB_REUSE) && store_is_no_room(error))
+	if (job->kind == JOB_SPARE || job->kind == JOB_REUSE)
 		set_full(j, true, job->failed_step, -error);
-	else
+	else if (store->trouble != error)
 		journal_note(j, JOURNAL_TROUBLE, -error, job->failed_step);
+	store->trouble = error;
 }
 
 static void snapshot_written(struct store *store)
@@ -504,8 +525,10 @@ static void snapshot_written(struct store *store)
 static void tail_given_back(struct store *store)
 {
 	for (uint32_t i = store->list_start; i < store->list_count; i++)
-		if (store->list[i].index == store->closing.index)
+		if (store->list[i].index == store->closing.index) {
+			store->list_bytes -= store->list[i].size - store->closing.position;
 			store->list[i].size = store->closing.position;
+		}
 	store->closing.file = -1;
 	store->closing.index = 0;
 }
@@ -521,6 +544,7 @@ void store_job_done(struct journal *j)
 		job_failed(j);
 		return;
 	}
+	store->trouble = 0;
 	switch (store->job.kind) {
 	case JOB_SPARE:
 	case JOB_REUSE:
