@@ -382,6 +382,36 @@ static void test_damage_is_refused(void **state)
 	assert_int_equal(names(), before);
 }
 
+/* The snapshot covers it: the server starts, as often as it likes; what is lost is for verify and read to say. */
+static void test_bad_header_below_the_snapshot(void **state)
+{
+	struct journal *j;
+	struct stream_state s;
+	char name[200];
+	FILE *file;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		j = open_it();
+		append_ok(j, "a", open_stream(j, "a", &s), 3, 100);
+		settle(j);
+		stop_it(j);
+	}
+	snprintf(name, sizeof(name), "%s/00000000000000000001.seg", path);
+	file = fopen(name, "r+");
+	assert_non_null(file);
+	for (int i = 0; i < 4096; i++)
+		fputc(0, file);
+	fclose(file);
+	for (int i = 0; i < 3; i++) {
+		j = open_it();
+		assert_int_equal(last_of(j, "a"), 9);
+		settle(j);
+		stop_it(j);
+	}
+	assert_int_equal(access(name, F_OK), 0);
+}
+
 static void test_one_server(void **state)
 {
 	struct journal *j = open_it();
@@ -465,7 +495,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ROW(durable_only_when_written), ROW(order_and_fences), ROW(gap_survives), ROW(staging_full),
 		ROW(failed_write_is_final), ROW(written_but_not_claimed_is_copied), ROW(seal), ROW(many_segments),
-		ROW(retention), ROW(streams_max), ROW(forget), ROW(damage_is_refused), ROW(one_server),
+		ROW(retention), ROW(streams_max), ROW(forget), ROW(damage_is_refused), ROW(bad_header_below_the_snapshot), ROW(one_server),
 		ROW(empty_starts_leave_nothing), ROW(sizes_that_do_not_fit), ROW(volatile),
 	};
 

@@ -233,11 +233,14 @@ static int delete_segment(struct opening *o, const struct segment *segment)
 static uint64_t give_back_tail(struct opening *o, uint32_t at)
 {
 	const struct segment *segment = &o->set.list[at];
-	uint64_t end = round_up(o->live_end[at], segment->header.block_size);
+	uint64_t end = o->live_end[at];
 	char name[SEGMENT_NAME_SIZE];
 	int file;
 
-	if (o->live_end[at] == 0 || end >= segment->size)
+	if (end == 0) /* also where the header is bad: nothing is known of it */
+		return segment->size;
+	end = round_up(end, segment->header.block_size);
+	if (end >= segment->size)
 		return segment->size;
 	segment_name(segment->index, name);
 	if (file_open(o->j->store.directory, name, FILE_WRITE, &file) != 0)
