@@ -13,7 +13,8 @@
 
 static uint64_t default_staging_size(const struct journal_config *config)
 {
-	uint64_t room = config->segment_size < SEGMENT_FIRST_SIZE ? config->segment_size : SEGMENT_FIRST_SIZE;
+	uint64_t room = config->segment_size < SEGMENT_FIRST_SIZE ? config->segment_size
+								  : SEGMENT_FIRST_SIZE;
 
 	/* A quarter of the smallest segment is left: its header, the block kept for a seal, and room to spare. */
 	room -= room / 4;
@@ -33,26 +34,31 @@ uint64_t journal_memory(const struct journal_config *config, unsigned writes_max
 		return total;
 	if (writes_max > WRITES_MAX)
 		writes_max = WRITES_MAX;
-	return total + (writes_max + 2) * default_staging_size(config) + (uint64_t)config->streams_max * SNAPSHOT_ENTRY_SIZE +
+	return total + (writes_max + 2) * default_staging_size(config) +
+	       (uint64_t)config->streams_max * SNAPSHOT_ENTRY_SIZE +
 	       STORE_SEGMENTS_MAX * sizeof(struct store_segment) + ZERO_STEP_SIZE;
 }
 
 static int check_sizes(struct journal *j, struct failure *why)
 {
 	const struct journal_config *config = &j->config;
-	uint64_t payload = config->message_max > RECEIVE_BUFFER_SIZE ? config->message_max : RECEIVE_BUFFER_SIZE;
+	uint64_t payload = config->message_max > RECEIVE_BUFFER_SIZE ? config->message_max
+								     : RECEIVE_BUFFER_SIZE;
 
 	if (config->segment_size < SEGMENT_SIZE_MIN || config->segment_size > SEGMENT_SIZE_MAX)
-		return failure_set(why, EXIT_USAGE, 0, "--segment-size %llu: must lie between %llu and %llu",
-				   (unsigned long long)config->segment_size, (unsigned long long)SEGMENT_SIZE_MIN,
-				   (unsigned long long)SEGMENT_SIZE_MAX);
+		return failure_set(
+			why, EXIT_USAGE, 0, "--segment-size %llu: must lie between %llu and %llu",
+			(unsigned long long)config->segment_size,
+			(unsigned long long)SEGMENT_SIZE_MIN, (unsigned long long)SEGMENT_SIZE_MAX);
 	j->staging_size = default_staging_size(config);
 	j->commit_max = j->staging_size - COMMIT_BLOCK_MAX;
 	if (BATCH_HEADER_SIZE + FRAME_HEADER_SIZE + payload > j->commit_max)
-		return failure_set(why, EXIT_USAGE, 0,
-				   "--max-message %u: does not fit; with --segment-size %llu at most %llu bytes",
-				   config->message_max, (unsigned long long)config->segment_size,
-				   (unsigned long long)(j->commit_max - BATCH_HEADER_SIZE - FRAME_HEADER_SIZE));
+		return failure_set(
+			why, EXIT_USAGE, 0,
+			"--max-message %u: does not fit; with --segment-size %llu at most %llu bytes",
+			config->message_max, (unsigned long long)config->segment_size,
+			(unsigned long long)(j->commit_max - BATCH_HEADER_SIZE -
+					     FRAME_HEADER_SIZE));
 	return 0;
 }
 
@@ -69,7 +75,8 @@ static int open_volatile(struct journal *j, struct failure *why)
 	return 0;
 }
 
-int journal_open(const struct journal_config *config, struct io *io, struct journal **ret, struct failure *why)
+int journal_open(const struct journal_config *config, struct io *io, struct journal **ret,
+		 struct failure *why)
 {
 	struct journal *j = calloc(1, sizeof(*j));
 	int error;
@@ -115,7 +122,8 @@ void journal_close(struct journal *j)
 	free(store->list);
 	free(store->snapshot_entries);
 	if (store->lock != NULL) {
-		__atomic_store_n((uint64_t *)(uintptr_t)(store->lock + LOCK_HOLDER_AT), 0, __ATOMIC_RELAXED);
+		__atomic_store_n((uint64_t *)(uintptr_t)(store->lock + LOCK_HOLDER_AT), 0,
+				 __ATOMIC_RELAXED);
 		file_unmap((void *)(uintptr_t)store->lock, LOCK_SIZE);
 	}
 	if (store->lock_file >= 0)
@@ -175,8 +183,8 @@ static void stream_state(const struct stream_entry *entry, struct stream_state *
 	ret->ephemeral = entry->ephemeral;
 }
 
-int journal_stream_open(struct journal *j, const struct stream_id *id, bool ephemeral, struct journal_stream *ret_stream,
-			struct stream_state *ret_state)
+int journal_stream_open(struct journal *j, const struct stream_id *id, bool ephemeral,
+			struct journal_stream *ret_stream, struct stream_state *ret_state)
 {
 	uint32_t at = streams_find(&j->streams, id);
 
@@ -197,7 +205,8 @@ int journal_stream_open(struct journal *j, const struct stream_id *id, bool ephe
 	return 0;
 }
 
-void journal_stream_state(const struct journal *j, struct journal_stream stream, struct stream_state *ret)
+void journal_stream_state(const struct journal *j, struct journal_stream stream,
+			  struct stream_state *ret)
 {
 	stream_state(&j->streams.entries[stream.entry], ret);
 }
@@ -268,10 +277,12 @@ static int check_stream(struct journal *j, const struct journal_batch *batch)
 	return 0;
 }
 
-static void fill_header(const struct journal *j, const struct journal_batch *batch, struct batch_header *ret)
+static void fill_header(const struct journal *j, const struct journal_batch *batch,
+			struct batch_header *ret)
 {
 	bool is_native = batch->stream.epoch != 0;
-	const struct stream_entry *entry = is_native ? &j->streams.entries[batch->stream.entry] : NULL;
+	const struct stream_entry *entry =
+		is_native ? &j->streams.entries[batch->stream.entry] : NULL;
 
 	*ret = (struct batch_header){
 		.record = j->next_record,
@@ -284,7 +295,8 @@ static void fill_header(const struct journal *j, const struct journal_batch *bat
 		.bytes = batch->frames_size + (batch->header != NULL ? FRAME_HEADER_SIZE : 0),
 		.h_before = batch->h_before,
 		.h_after = batch->h_after,
-		.flags = (batch->gap ? BATCH_GAP : 0) | (is_native && entry->ephemeral ? BATCH_EPHEMERAL : 0),
+		.flags = (batch->gap ? BATCH_GAP : 0) |
+			 (is_native && entry->ephemeral ? BATCH_EPHEMERAL : 0),
 		.protocol = (uint8_t)batch->protocol,
 		.peer = batch->peer,
 	};
@@ -314,8 +326,8 @@ int journal_append(struct journal *j, const struct journal_batch *batch, uint64_
 	}
 	j->next_record += batch->count;
 	if (is_native)
-		streams_advance(&j->streams, batch->stream.entry, last_seq, j->next_record - 1, batch->writer,
-				header.time_ns, batch->h_after);
+		streams_advance(&j->streams, batch->stream.entry, last_seq, j->next_record - 1,
+				batch->writer, header.time_ns, batch->h_after);
 	if (j->is_volatile)
 		j->durable = j->next_record - 1;
 	*ret_record = j->next_record - 1;
@@ -382,7 +394,8 @@ void journal_written(struct journal *j, struct io_write *write, int result)
 		/* J2: final, whatever a second try would say. */
 		j->flying--;
 		s->state = STAGING_WRITTEN; /* never taken from the queue: the journal has failed */
-		journal_fail(j, -result, j->how == IO_WRITE_DSYNC ? "durable write" : "write and flush");
+		journal_fail(j, -result,
+			     j->how == IO_WRITE_DSYNC ? "durable write" : "write and flush");
 		return;
 	}
 	if (j->failed != 0) {

@@ -41,7 +41,8 @@ struct journal_config {
 /* Open (and make) a journal: lock, recover, publish a new segment (J4 to J7). Blocks; allocates all that it ever needs.
  * `io` stays the caller's and must outlive the journal; its io_writes_max is used. -errno with *why:
  * 73 cannot make or lock (names the holder), 65 damage (segment, offset, records), 74 I/O, 64 sizes that do not fit together. */
-int journal_open(const struct journal_config *config, struct io *io, struct journal **ret, struct failure *why);
+int journal_open(const struct journal_config *config, struct io *io, struct journal **ret,
+		 struct failure *why);
 
 /* Give everything back; nothing may be in flight (journal_stopped). Does not make anything durable. */
 void journal_close(struct journal *j);
@@ -79,9 +80,10 @@ struct stream_state {
 
 /* A session opens stream `id`: every earlier epoch of it is fenced from now on. The new epoch is in *ret_stream, the
  * stream's state in *ret_state. 0; -EBUSY: it is unknown and the table is full. */
-int journal_stream_open(struct journal *j, const struct stream_id *id, bool ephemeral, struct journal_stream *ret_stream,
-			struct stream_state *ret_state);
-void journal_stream_state(const struct journal *j, struct journal_stream stream, struct stream_state *ret);
+int journal_stream_open(struct journal *j, const struct stream_id *id, bool ephemeral,
+			struct journal_stream *ret_stream, struct stream_state *ret_state);
+void journal_stream_state(const struct journal *j, struct journal_stream stream,
+			  struct stream_state *ret);
 
 /* The session ends; once for each successful open, fenced or not. */
 void journal_stream_close(struct journal *j, struct journal_stream stream);

@@ -42,10 +42,12 @@ static int choose_snapshot(struct opening *o)
 	if (error != 0) {
 		free(newest.entries);
 		free(older.entries);
-		return failure_set(o->why, EXIT_IO, -error, "read snapshot of journal %s", o->j->config.path);
+		return failure_set(o->why, EXIT_IO, -error, "read snapshot of journal %s",
+				   o->j->config.path);
 	}
 	o->newest_is_bad = !newest.valid;
-	if (newest.valid && (!older.valid || newest.header.segment_index >= older.header.segment_index)) {
+	if (newest.valid &&
+	    (!older.valid || newest.header.segment_index >= older.header.segment_index)) {
 		o->snapshot = newest;
 		o->snapshot_old_index = older.valid ? older.header.segment_index : 0;
 		free(older.entries);
@@ -65,7 +67,8 @@ uint64_t opening_covered(const struct opening *o)
 
 static int damage(struct opening *o, const char *what)
 {
-	return failure_set(o->why, EXIT_DATA, 0, "journal %s is damaged: %s", o->j->config.path, what);
+	return failure_set(o->why, EXIT_DATA, 0, "journal %s is damaged: %s", o->j->config.path,
+			   what);
 }
 
 static int damage_at(struct opening *o, const struct walk_place *place)
@@ -76,9 +79,10 @@ static int damage_at(struct opening *o, const struct walk_place *place)
 	char name[SEGMENT_NAME_SIZE];
 
 	if (place->segment_index == 0)
-		return failure_set(o->why, EXIT_DATA, 0,
-				   "journal %s is damaged: record %llu: %s; records up to %llu were durable", path,
-				   record, place->what, claim);
+		return failure_set(
+			o->why, EXIT_DATA, 0,
+			"journal %s is damaged: record %llu: %s; records up to %llu were durable",
+			path, record, place->what, claim);
 	segment_name(place->segment_index, name);
 	return failure_set(o->why, EXIT_DATA, 0,
 			   "journal %s is damaged: segment %s offset %llu: records %llu..%llu: %s; "
@@ -133,7 +137,8 @@ static int find_claims(struct opening *o)
 		segment_leave(&o->set, segment);
 		if (error != 0) {
 			segment_name(segment->index, name);
-			return failure_set(o->why, EXIT_IO, -error, "journal %s: read segment %s", o->j->config.path, name);
+			return failure_set(o->why, EXIT_IO, -error, "journal %s: read segment %s",
+					   o->j->config.path, name);
 		}
 		if (segment->claim > o->claim)
 			o->claim = segment->claim;
@@ -197,7 +202,8 @@ static int check_beginning(struct opening *o)
 			return 0;
 		return damage(o, "there is a snapshot, but no segment behind it");
 	}
-	if (o->set.count == 0 || o->lowest == 1 || (o->lowest == UINT64_MAX && o->set.list[0].index == 1))
+	if (o->set.count == 0 || o->lowest == 1 ||
+	    (o->lowest == UINT64_MAX && o->set.list[0].index == 1))
 		return 0;
 	return damage(o, "no valid snapshot, and its first segments are gone");
 }
@@ -218,19 +224,22 @@ static int grow_table(struct journal *j)
 		if (!entry->used)
 			continue;
 		at = streams_take(&larger, &entry->id, entry->ephemeral);
-		streams_advance(&larger, at, entry->last_seq, entry->record, entry->writer, entry->time_ns, entry->h);
+		streams_advance(&larger, at, entry->last_seq, entry->record, entry->writer,
+				entry->time_ns, entry->h);
 	}
 	streams_deinit(&j->streams);
 	j->streams = larger;
 	return 0;
 }
 
-static int find_or_take(struct journal *j, const struct stream_id *id, bool ephemeral, uint32_t *ret)
+static int find_or_take(struct journal *j, const struct stream_id *id, bool ephemeral,
+			uint32_t *ret)
 {
 	uint32_t at = streams_find(&j->streams, id);
 
 	if (at == STREAM_NONE) {
-		if (j->streams.known + j->config.connections_max >= j->streams.capacity && grow_table(j) != 0)
+		if (j->streams.known + j->config.connections_max >= j->streams.capacity &&
+		    grow_table(j) != 0)
 			return -ENOMEM;
 		at = streams_take(&j->streams, id, ephemeral);
 		must(at != STREAM_NONE);
@@ -257,7 +266,8 @@ static int load_table(struct opening *o)
 			return damage(o, "snapshot: an entry makes no sense");
 		if (find_or_take(j, &entry.stream, (entry.flags & BATCH_EPHEMERAL) != 0, &at) != 0)
 			return failure_set(o->why, EXIT_IO, ENOMEM, "stream table");
-		streams_advance(&j->streams, at, entry.last_seq, entry.record, entry.writer, entry.time_ns, entry.h);
+		streams_advance(&j->streams, at, entry.last_seq, entry.record, entry.writer,
+				entry.time_ns, entry.h);
 	}
 	return 0;
 }
@@ -296,16 +306,18 @@ static int apply_batch(struct opening *o, const struct batch_header *header)
 		return -ENOMEM;
 	entry = &j->streams.entries[at];
 	/* A stream that was forgotten for its age begins anew; nothing on the disk says so but this. */
-	if (entry->last_seq != 0 && begins_anew(header) && (entry->ephemeral || entry->record < o->lowest)) {
+	if (entry->last_seq != 0 && begins_anew(header) &&
+	    (entry->ephemeral || entry->record < o->lowest)) {
 		streams_free(&j->streams, at);
-		at = streams_take(&j->streams, &header->stream, (header->flags & BATCH_EPHEMERAL) != 0);
+		at = streams_take(&j->streams, &header->stream,
+				  (header->flags & BATCH_EPHEMERAL) != 0);
 		must(at != STREAM_NONE);
 		entry = &j->streams.entries[at];
 	}
 	if (!follows(header, entry))
 		return -EBADMSG;
-	streams_advance(&j->streams, at, last_seq, header->record + header->count - 1, header->writer, header->time_ns,
-			header->h_after);
+	streams_advance(&j->streams, at, last_seq, header->record + header->count - 1,
+			header->writer, header->time_ns, header->h_after);
 	return 0;
 }
 
@@ -327,7 +339,8 @@ static int keep_copy(struct opening *o, const struct walk_batch *batch)
 	}
 	batch_header_encode(o->copies + o->copies_size, &batch->header, no_salt, 0);
 	if (batch->header.bytes != 0)
-		memcpy(o->copies + o->copies_size + BATCH_HEADER_SIZE, batch->frames, batch->header.bytes);
+		memcpy(o->copies + o->copies_size + BATCH_HEADER_SIZE, batch->frames,
+		       batch->header.bytes);
 	o->copies_size += size;
 	return 0;
 }
@@ -379,10 +392,12 @@ static int walk_live(struct opening *o)
 	while ((result = walk_next(walk, &batch, &place)) == 1) {
 		result = take_batch(o, &batch);
 		if (result == -EBADMSG) {
-			place = (struct walk_place){ .record = batch.header.record,
-						     .last_record = batch.header.record + batch.header.count - 1,
-						     .offset = batch.offset,
-						     .segment_index = o->set.list[batch.position].index };
+			place = (struct walk_place){
+				.record = batch.header.record,
+				.last_record = batch.header.record + batch.header.count - 1,
+				.offset = batch.offset,
+				.segment_index = o->set.list[batch.position].index
+			};
 			snprintf(place.what, sizeof(place.what), "does not follow from its stream");
 			result = damage_at(o, &place);
 			goto out;
@@ -418,8 +433,8 @@ static int check_last_covered(struct opening *o)
 	while (at > 0) {
 		const struct segment *segment = &o->set.list[--at];
 
-		if (segment->index <= opening_covered(o) && segment->first != 0 && segment->first < o->next &&
-		    segment->first < segments_bound(&o->set, at))
+		if (segment->index <= opening_covered(o) && segment->first != 0 &&
+		    segment->first < o->next && segment->first < segments_bound(&o->set, at))
 			break;
 		if (at == 0)
 			return 0;
@@ -432,7 +447,8 @@ static int check_last_covered(struct opening *o)
 	while (walk_record(walk) < o->next && (result = walk_next(walk, &batch, &place)) == 1)
 		o->live_end[batch.position] = batch.end;
 	if (walk_record(walk) < o->next)
-		result = result < 0 ? opening_unreadable(o, result, place.what) : damage_at(o, &place);
+		result = result < 0 ? opening_unreadable(o, result, place.what)
+				    : damage_at(o, &place);
 	else
 		result = 0;
 	walk_destroy(walk);
@@ -455,7 +471,8 @@ static int flush_sources(struct opening *o)
 		if (error == 0)
 			continue;
 		segment_name(o->set.list[i].index, name);
-		return failure_set(o->why, EXIT_IO, -error, "journal %s: flush segment %s", o->j->config.path, name);
+		return failure_set(o->why, EXIT_IO, -error, "journal %s: flush segment %s",
+				   o->j->config.path, name);
 	}
 	return 0;
 }

@@ -15,7 +15,8 @@ static int lock_refused(struct opening *o, int file)
 	const char *path = o->j->config.path;
 
 	if (file_lock(file, false) == 0)
-		return failure_set(o->why, EXIT_CREATE, 0, "journal %s: a reader holds its lock", path);
+		return failure_set(o->why, EXIT_CREATE, 0, "journal %s: a reader holds its lock",
+				   path);
 	(void)file_read(file, content, sizeof(content), 0);
 	return failure_set(o->why, EXIT_CREATE, 0, "journal %s: in use by process %llu", path,
 			   (unsigned long long)get_u64(content + LOCK_HOLDER_AT));
@@ -38,7 +39,8 @@ static int take_lock(struct opening *o, int file)
 	if (error == -EWOULDBLOCK)
 		return lock_refused(o, file);
 	if (error != 0)
-		return failure_set(o->why, EXIT_CREATE, -error, "lock journal %s", o->j->config.path);
+		return failure_set(o->why, EXIT_CREATE, -error, "lock journal %s",
+				   o->j->config.path);
 	return 0;
 }
 
@@ -50,7 +52,8 @@ bool opening_wait_for_room(struct opening *o, const char *step, bool *announced)
 	if (config->stop != NULL && config->stop(config->context))
 		return false;
 	if (!*announced && config->notice != NULL) {
-		snprintf(text, sizeof(text), "journal %s: %s: no room on the disk, waiting", config->path, step);
+		snprintf(text, sizeof(text), "journal %s: %s: no room on the disk, waiting",
+			 config->path, step);
 		config->notice(config->context, text);
 	}
 	*announced = true;
@@ -75,11 +78,13 @@ static int fill_lock_file(struct opening *o, int file)
 		if (!store_is_no_room(error))
 			break;
 		if (!opening_wait_for_room(o, "make its lock file", &announced))
-			return failure_set(o->why, EXIT_DONE, EINTR, "journal %s", o->j->config.path);
+			return failure_set(o->why, EXIT_DONE, EINTR, "journal %s",
+					   o->j->config.path);
 		error = 0;
 	}
 	if (error != 0)
-		return failure_set(o->why, EXIT_IO, -error, "write lock file of journal %s", o->j->config.path);
+		return failure_set(o->why, EXIT_IO, -error, "write lock file of journal %s",
+				   o->j->config.path);
 	return 0;
 }
 
@@ -98,7 +103,8 @@ int opening_lock(struct opening *o)
 		return failure_set(o->why, EXIT_CREATE, -error, "open journal %s", path);
 	error = file_open(store->directory, NAME_LOCK, FILE_WRITE | FILE_CREATE, &store->lock_file);
 	if (error != 0)
-		return failure_set(o->why, EXIT_CREATE, -error, "open lock file of journal %s", path);
+		return failure_set(o->why, EXIT_CREATE, -error, "open lock file of journal %s",
+				   path);
 	error = take_lock(o, store->lock_file);
 	if (error != 0)
 		return error;
@@ -109,8 +115,10 @@ int opening_lock(struct opening *o)
 	if (error != 0)
 		return failure_set(o->why, EXIT_IO, -error, "map lock file of journal %s", path);
 	store->lock = memory;
-	o->former_holder = __atomic_load_n((uint64_t *)(uintptr_t)(store->lock + LOCK_HOLDER_AT), __ATOMIC_RELAXED);
-	__atomic_store_n((uint64_t *)(uintptr_t)(store->lock + LOCK_HOLDER_AT), (uint64_t)getpid(), __ATOMIC_RELAXED);
+	o->former_holder = __atomic_load_n((uint64_t *)(uintptr_t)(store->lock + LOCK_HOLDER_AT),
+					   __ATOMIC_RELAXED);
+	__atomic_store_n((uint64_t *)(uintptr_t)(store->lock + LOCK_HOLDER_AT), (uint64_t)getpid(),
+			 __ATOMIC_RELAXED);
 	error = file_flush_directory(store->directory);
 	if (error != 0)
 		return failure_set(o->why, EXIT_IO, -error, "flush directory of journal %s", path);
@@ -124,7 +132,8 @@ void opening_unlock(struct opening *o)
 
 	if (store->lock == NULL)
 		return;
-	__atomic_store_n((uint64_t *)(uintptr_t)(store->lock + LOCK_HOLDER_AT), o->former_holder, __ATOMIC_RELAXED);
+	__atomic_store_n((uint64_t *)(uintptr_t)(store->lock + LOCK_HOLDER_AT), o->former_holder,
+			 __ATOMIC_RELAXED);
 	file_unmap((void *)(uintptr_t)store->lock, LOCK_SIZE);
 	store->lock = NULL;
 }

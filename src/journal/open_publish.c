@@ -22,15 +22,18 @@ static uint8_t *lay_out(struct opening *o, const struct store_job *job, uint64_t
 	if (memory == NULL)
 		return NULL;
 	for (uint64_t at = 0; at < o->copies_size;) {
-		must(batch_header_decode(o->copies + at, o->copies_size - at, no_salt, 0, &header) == FORMAT_OK);
+		must(batch_header_decode(o->copies + at, o->copies_size - at, no_salt, 0,
+					 &header) == FORMAT_OK);
 		header.segment_first = o->first_copied;
 		header.durable = o->first_copied - 1;
-		header.flags &= (uint32_t)~(BATCH_FIRST | BATCH_LAST);
+		header.flags &= (uint32_t) ~(BATCH_FIRST | BATCH_LAST);
 		header.flags |= at == 0 ? BATCH_FIRST : 0;
-		header.flags |= at + BATCH_HEADER_SIZE + header.bytes == o->copies_size ? BATCH_LAST : 0;
+		header.flags |=
+			at + BATCH_HEADER_SIZE + header.bytes == o->copies_size ? BATCH_LAST : 0;
 		batch_header_encode(memory + at, &header, job->header.salt, job->header.index);
 		if (header.bytes != 0)
-			memcpy(memory + at + BATCH_HEADER_SIZE, o->copies + at + BATCH_HEADER_SIZE, header.bytes);
+			memcpy(memory + at + BATCH_HEADER_SIZE, o->copies + at + BATCH_HEADER_SIZE,
+			       header.bytes);
 		at += BATCH_HEADER_SIZE + header.bytes;
 	}
 	header = (struct batch_header){
@@ -47,7 +50,8 @@ static uint8_t *lay_out(struct opening *o, const struct store_job *job, uint64_t
 
 /* --flush auto: a few of each, of zeros, on blocks that are zero already. On some disks a write with DSYNC is slower than a write
  * and a flush. */
-static int try_flush(struct journal *j, const struct store_job *job, bool dsync, uint64_t offset, uint64_t *ret_ns)
+static int try_flush(struct journal *j, const struct store_job *job, bool dsync, uint64_t offset,
+		     uint64_t *ret_ns)
 {
 	uint64_t start = clock_monotonic_ns();
 	uint64_t now = start;
@@ -83,7 +87,8 @@ static int choose_flush(struct journal *j, const struct store_job *job, uint64_t
 	j->how = IO_WRITE_FLUSH;
 	if (j->config.flush == FLUSH_DSYNC)
 		j->how = IO_WRITE_DSYNC;
-	if (j->config.flush != FLUSH_AUTO || !job->direct || offset + 4 * (uint64_t)job->block_size > job->size)
+	if (j->config.flush != FLUSH_AUTO || !job->direct ||
+	    offset + 4 * (uint64_t)job->block_size > job->size)
 		return 0;
 	error = try_flush(j, job, true, offset, &dsync_ns);
 	if (error == 0)
@@ -138,7 +143,8 @@ out:
 static bool may_go(const struct opening *o, uint32_t at)
 {
 	for (uint32_t i = 0; i < o->set.count; i++)
-		if (i != at && o->set.list[i].index > opening_covered(o) && o->set.list[i].first != 0)
+		if (i != at && o->set.list[i].index > opening_covered(o) &&
+		    o->set.list[i].first != 0)
 			return true;
 	return !o->snapshot.valid;
 }
@@ -150,8 +156,8 @@ static bool remove_unused(struct opening *o)
 		struct segment *segment = &o->set.list[i - 1];
 		char name[SEGMENT_NAME_SIZE];
 
-		if (segment->header_fault != FORMAT_OK || segment->first != 0 || !segment->searched || o->removed[i - 1] ||
-		    !may_go(o, i - 1))
+		if (segment->header_fault != FORMAT_OK || segment->first != 0 ||
+		    !segment->searched || o->removed[i - 1] || !may_go(o, i - 1))
 			continue;
 		segment_name(segment->index, name);
 		segment_leave(&o->set, segment);
@@ -168,8 +174,10 @@ int opening_make_new_segment(struct opening *o)
 	struct store *store = &j->store;
 	struct store_job *job = &store->job;
 	uint64_t content = round_up(o->copies_size, job->block_size) + job->block_size;
-	uint64_t least = job->block_size + content + round_up(j->commit_max, job->block_size) + job->block_size;
-	uint64_t usual = j->config.segment_size < SEGMENT_FIRST_SIZE ? j->config.segment_size : SEGMENT_FIRST_SIZE;
+	uint64_t least = job->block_size + content + round_up(j->commit_max, job->block_size) +
+			 job->block_size;
+	uint64_t usual = j->config.segment_size < SEGMENT_FIRST_SIZE ? j->config.segment_size
+								     : SEGMENT_FIRST_SIZE;
 	bool announced = false;
 	int error;
 
@@ -197,7 +205,8 @@ int opening_make_new_segment(struct opening *o)
 		if (job->fatal || !store_is_no_room(error))
 			return opening_unreadable(o, error, job->failed_step);
 		(void)file_remove(store->directory, NAME_SEGMENT_NEW);
-		if (!remove_unused(o) && !opening_wait_for_room(o, "make a new segment", &announced))
+		if (!remove_unused(o) &&
+		    !opening_wait_for_room(o, "make a new segment", &announced))
 			return failure_set(o->why, EXIT_DONE, EINTR, "journal %s", j->config.path);
 	}
 	store->current = (struct write_segment){
@@ -225,7 +234,8 @@ static int delete_segment(struct opening *o, const struct segment *segment)
 	if (error == 0)
 		error = file_flush_directory(o->j->store.directory);
 	if (error != 0)
-		return failure_set(o->why, EXIT_IO, -error, "journal %s: delete segment %s", o->j->config.path, name);
+		return failure_set(o->why, EXIT_IO, -error, "journal %s: delete segment %s",
+				   o->j->config.path, name);
 	return 0;
 }
 
@@ -264,7 +274,8 @@ int opening_sort_segments(struct opening *o)
 
 		if (bound > o->first_copied)
 			bound = o->first_copied;
-		is_live = segment->header_fault != FORMAT_OK || (segment->first != 0 && segment->first < bound);
+		is_live = segment->header_fault != FORMAT_OK ||
+			  (segment->first != 0 && segment->first < bound);
 		if (o->removed[i])
 			continue; /* gone already, for its room */
 		if (!is_live) {
@@ -274,7 +285,8 @@ int opening_sort_segments(struct opening *o)
 			continue;
 		}
 		if (store->list_count == STORE_SEGMENTS_MAX)
-			return failure_set(o->why, EXIT_IO, 0, "journal %s: too many segments", o->j->config.path);
+			return failure_set(o->why, EXIT_IO, 0, "journal %s: too many segments",
+					   o->j->config.path);
 		store->list[store->list_count++] = (struct store_segment){
 			.index = segment->index,
 			.first = segment->first,
@@ -321,7 +333,8 @@ int opening_prepare_store(struct opening *o)
 	if (error != 0)
 		return opening_unreadable(o, error, "remove temporary files");
 	store->geometry = o->set.geometry;
-	store->segment_size_max = j->config.segment_size / store->geometry.block_size * store->geometry.block_size;
+	store->segment_size_max =
+		j->config.segment_size / store->geometry.block_size * store->geometry.block_size;
 	store->keep_bytes = j->config.keep_bytes;
 	store->keep_age_ns = j->config.keep_age_ns;
 	store->keep_free = keep_free(j);
@@ -348,11 +361,13 @@ int opening_finish_snapshots(struct opening *o)
 	store->snapshot_old_index = o->snapshot_old_index;
 	store->snapshot_record = o->snapshot.valid ? o->snapshot.header.record : 0;
 	store->snapshot_keep_old = o->newest_is_bad;
-	if (store->snapshot_pending && o->snapshot.valid && store->snapshot.record == o->snapshot.header.record)
+	if (store->snapshot_pending && o->snapshot.valid &&
+	    store->snapshot.record == o->snapshot.header.record)
 		store->snapshot_pending = false;
 	if (j->streams.known > j->streams_max)
 		j->streams_max = j->streams.known;
-	room = realloc(store->snapshot_entries, (uint64_t)j->streams.capacity * SNAPSHOT_ENTRY_SIZE);
+	room = realloc(store->snapshot_entries,
+		       (uint64_t)j->streams.capacity * SNAPSHOT_ENTRY_SIZE);
 	if (room == NULL)
 		return failure_set(o->why, EXIT_IO, ENOMEM, "snapshot");
 	store->snapshot_entries = room;
@@ -371,5 +386,6 @@ void opening_hand_over(struct opening *o)
 	store->next_size = store->current.size * 2;
 	if (store->next_size > store->segment_size_max)
 		store->next_size = store->segment_size_max;
-	__atomic_store_n((uint64_t *)(uintptr_t)(store->lock + LOCK_DURABLE_AT), j->durable, __ATOMIC_RELEASE);
+	__atomic_store_n((uint64_t *)(uintptr_t)(store->lock + LOCK_DURABLE_AT), j->durable,
+			 __ATOMIC_RELEASE);
 }

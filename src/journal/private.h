@@ -190,8 +190,8 @@ int open_journal(struct journal *j, struct failure *why);
 int staging_init(struct journal *j);
 void staging_deinit(struct journal *j);
 /* Put a batch into the open commit, opening or rolling over as needed. 0 or -ENOBUFS (nothing changed that is visible). */
-int staging_put(struct journal *j, const struct batch_header *header, const uint8_t *frame_header, const uint8_t *frames,
-		uint32_t frames_size);
+int staging_put(struct journal *j, const struct batch_header *header, const uint8_t *frame_header,
+		const uint8_t *frames, uint32_t frames_size);
 /* A commit of its own with one batch of count 0. 0 or -ENOBUFS. */
 int staging_put_seal(struct journal *j);
 /* Finish the open commit: it waits for its turn. */

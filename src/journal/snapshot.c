@@ -60,7 +60,8 @@ int snapshot_write(struct store_job *job)
 
 	if (error != 0 && error != -ENOENT)
 		return failed_at(job, "remove snapshot.tmp", error);
-	error = file_open(job->directory, NAME_SNAPSHOT_NEW, FILE_WRITE | FILE_CREATE | FILE_NEW, &file);
+	error = file_open(job->directory, NAME_SNAPSHOT_NEW, FILE_WRITE | FILE_CREATE | FILE_NEW,
+			  &file);
 	if (error != 0)
 		return failed_at(job, "make snapshot.tmp", error);
 	error = write_file(job, file);
@@ -99,7 +100,8 @@ static int read_entries(int file, uint64_t size, struct snapshot_file *ret)
 	got = file_read(file, ret->entries, bytes, SNAPSHOT_HEADER_SIZE);
 	if (got < 0)
 		return (int)got;
-	ret->valid = (uint64_t)got == bytes && crc32c(0, ret->entries, bytes) == ret->header.entries_checksum;
+	ret->valid = (uint64_t)got == bytes &&
+		     crc32c(0, ret->entries, bytes) == ret->header.entries_checksum;
 	return 0;
 }
 

@@ -113,10 +113,10 @@ static bool goes_on(const struct staging *s, const struct batch_header *header)
 {
 	const struct batch_header *b = &s->batch;
 
-	return s->batch_open && b->count != 0 && header->count != 0 && (header->flags & BATCH_GAP) == 0 &&
-	       stream_id_equal(&b->stream, &header->stream) && b->first_seq + b->count == header->first_seq &&
-	       b->writer == header->writer && b->protocol == header->protocol &&
-	       peer_equal(&b->peer, &header->peer);
+	return s->batch_open && b->count != 0 && header->count != 0 &&
+	       (header->flags & BATCH_GAP) == 0 && stream_id_equal(&b->stream, &header->stream) &&
+	       b->first_seq + b->count == header->first_seq && b->writer == header->writer &&
+	       b->protocol == header->protocol && peer_equal(&b->peer, &header->peer);
 }
 
 static void put_bytes(struct staging *s, const void *data, uint32_t size)
@@ -127,8 +127,8 @@ static void put_bytes(struct staging *s, const void *data, uint32_t size)
 	s->batch.bytes += size;
 }
 
-int staging_put(struct journal *j, const struct batch_header *header, const uint8_t *frame_header, const uint8_t *frames,
-		uint32_t frames_size)
+int staging_put(struct journal *j, const struct batch_header *header, const uint8_t *frame_header,
+		const uint8_t *frames, uint32_t frames_size)
 {
 	uint32_t head = frame_header != NULL ? FRAME_HEADER_SIZE : 0;
 	uint64_t need = BATCH_HEADER_SIZE + (uint64_t)head + frames_size;
@@ -190,7 +190,8 @@ void staging_close(struct journal *j)
 	s->write.size = padded;
 	s->write.offset = s->offset;
 	s->write.durable = j->how;
-	must(s->offset + padded <= j->store.current.size && s->segment_index == j->store.current.index);
+	must(s->offset + padded <= j->store.current.size &&
+	     s->segment_index == j->store.current.index);
 	j->store.current.position += padded;
 	j->queue[j->queue_count++] = s;
 	j->open = NULL;
@@ -204,7 +205,8 @@ static void stamp(struct journal *j, struct staging *s)
 	struct batch_header header;
 
 	while (at < s->size) {
-		must(batch_header_decode(s->memory + at, s->size - at, s->salt, s->segment_index, &header) == FORMAT_OK);
+		must(batch_header_decode(s->memory + at, s->size - at, s->salt, s->segment_index,
+					 &header) == FORMAT_OK);
 		header.durable = j->durable;
 		if (at + BATCH_HEADER_SIZE + header.bytes == s->size)
 			header.flags |= BATCH_LAST;
@@ -266,8 +268,8 @@ void staging_complete(struct journal *j, struct staging *done)
 	if (taken != 0) {
 		j->progress++;
 		if (j->store.lock != NULL)
-			__atomic_store_n((uint64_t *)(uintptr_t)(j->store.lock + LOCK_DURABLE_AT), j->durable,
-					 __ATOMIC_RELEASE);
+			__atomic_store_n((uint64_t *)(uintptr_t)(j->store.lock + LOCK_DURABLE_AT),
+					 j->durable, __ATOMIC_RELEASE);
 	}
 }
 

@@ -70,7 +70,8 @@ int store_make_segment(struct store_job *job)
 		return failed_at(job, "make segment.tmp", error);
 	for (;; job->size = job->size / 2 / job->block_size * job->block_size) {
 		error = file_space(job->directory, &space);
-		if (error == 0 && (space.free < job->size || space.free - job->size < job->keep_free))
+		if (error == 0 &&
+		    (space.free < job->size || space.free - job->size < job->keep_free))
 			error = -ENOSPC;
 		if (error == 0)
 			error = file_reserve(job->file, job->size);
@@ -117,7 +118,8 @@ static int run_reuse(struct store_job *job)
 		job->fatal = true;
 		return failed_at(job, "flush journal directory", error);
 	}
-	error = file_open(job->directory, NAME_SEGMENT_NEW, FILE_WRITE | (job->direct ? FILE_DIRECT : 0), &job->file);
+	error = file_open(job->directory, NAME_SEGMENT_NEW,
+			  FILE_WRITE | (job->direct ? FILE_DIRECT : 0), &job->file);
 	if (error != 0)
 		return failed_at(job, "open segment.tmp", error);
 	error = file_reserve(job->file, job->size);
@@ -241,7 +243,8 @@ uint64_t store_first_record(const struct journal *j)
 static void pack_list(struct store *store)
 {
 	store->list_count -= store->list_start;
-	memmove(store->list, store->list + store->list_start, store->list_count * sizeof(store->list[0]));
+	memmove(store->list, store->list + store->list_start,
+		store->list_count * sizeof(store->list[0]));
 	store->list_start = 0;
 }
 
@@ -251,7 +254,8 @@ bool store_roll(struct journal *j, uint64_t f)
 
 	if (store->list_count == STORE_SEGMENTS_MAX && store->list_start != 0)
 		pack_list(store);
-	if (!store->spare_ready || store->closing.file >= 0 || store->list_count == STORE_SEGMENTS_MAX)
+	if (!store->spare_ready || store->closing.file >= 0 ||
+	    store->list_count == STORE_SEGMENTS_MAX)
 		return false;
 	store->closing = store->current;
 	store->current_begun = false;
@@ -276,7 +280,8 @@ bool store_roll(struct journal *j, uint64_t f)
 
 static uint64_t bytes_on_disk(const struct store *store)
 {
-	return store->list_bytes + store->current.size + (store->spare_ready ? store->spare.size : 0);
+	return store->list_bytes + store->current.size +
+	       (store->spare_ready ? store->spare.size : 0);
 }
 
 /* The oldest segment, when retention wants it gone and may have it; `more` bytes are about to come. */
@@ -289,12 +294,13 @@ static struct store_segment *retirable(struct journal *j, uint64_t more)
 	if (store->list_start == store->list_count)
 		return NULL;
 	oldest = &store->list[store->list_start];
-	if (!oldest->closed || oldest->index > store->snapshot_old_index || oldest->index > store->snapshot_index ||
-	    oldest->index == store->closing.index)
+	if (!oldest->closed || oldest->index > store->snapshot_old_index ||
+	    oldest->index > store->snapshot_index || oldest->index == store->closing.index)
 		return NULL;
 	if (store->keep_bytes != 0 && bytes_on_disk(store) + more > store->keep_bytes)
 		return oldest;
-	if (store->keep_age_ns != 0 && now_ns > oldest->modified_ns && now_ns - oldest->modified_ns > store->keep_age_ns)
+	if (store->keep_age_ns != 0 && now_ns > oldest->modified_ns &&
+	    now_ns - oldest->modified_ns > store->keep_age_ns)
 		return oldest;
 	return NULL;
 }
@@ -310,8 +316,8 @@ static void drop_oldest(struct store *store)
 
 static bool may_reuse(const struct store *store, const struct store_segment *oldest)
 {
-	return oldest->mine && store->next_size == store->segment_size_max && oldest->size <= store->next_size &&
-	       oldest->size >= store->next_size / 2;
+	return oldest->mine && store->next_size == store->segment_size_max &&
+	       oldest->size <= store->next_size && oldest->size >= store->next_size / 2;
 }
 
 static void start_spare(struct journal *j)
@@ -329,7 +335,8 @@ static void start_spare(struct journal *j)
 	random_bytes(job->header.salt, SALT_SIZE);
 	job->index = store->next_index;
 	job->size = store->next_size;
-	job->size_min = store->next_size < SEGMENT_FIRST_SIZE ? store->next_size : SEGMENT_FIRST_SIZE;
+	job->size_min =
+		store->next_size < SEGMENT_FIRST_SIZE ? store->next_size : SEGMENT_FIRST_SIZE;
 	job->keep_free = store->keep_free;
 	job->file = -1;
 	store->next_index++;
@@ -347,7 +354,8 @@ static bool may_zero(const struct journal *j)
 {
 	const struct store *store = &j->store;
 
-	return store->spare_ready && store->zero_wanted && !j->stopping && (j->flying == 0 || io_now(j->io) >= store->zero_pause_ns);
+	return store->spare_ready && store->zero_wanted && !j->stopping &&
+	       (j->flying == 0 || io_now(j->io) >= store->zero_pause_ns);
 }
 
 static void start_zero(struct journal *j)
@@ -425,7 +433,8 @@ void store_turn(struct journal *j)
 	if (oldest != NULL && (store->spare_ready || !may_reuse(store, oldest))) {
 		store->job.index = oldest->index;
 		start_job(j, JOB_RETIRE);
-	} else if (!store->spare_ready && !j->stopping && !(store->full && snapshot_is_due(j) && !store->snapshot_tried)) {
+	} else if (!store->spare_ready && !j->stopping &&
+		   !(store->full && snapshot_is_due(j) && !store->snapshot_tried)) {
 		store->snapshot_tried = false;
 		start_spare(j);
 	} else if (snapshot_is_due(j)) {
@@ -445,10 +454,13 @@ uint64_t store_deadline(const struct journal *j)
 		return NEVER_NS;
 	if (store->spare_ready && store->zero_wanted && !j->stopping)
 		deadline = store->zero_pause_ns;
-	if ((!store->spare_ready && !j->stopping) || (store->snapshot_pending && j->durable >= store->snapshot.record))
+	if ((!store->spare_ready && !j->stopping) ||
+	    (store->snapshot_pending && j->durable >= store->snapshot.record))
 		deadline = store->job_pause_ns;
-	if (store->keep_age_ns != 0 && store->list_start != store->list_count && store->age_check_ns < deadline)
-		deadline = store->age_check_ns > store->job_pause_ns ? store->age_check_ns : store->job_pause_ns;
+	if (store->keep_age_ns != 0 && store->list_start != store->list_count &&
+	    store->age_check_ns < deadline)
+		deadline = store->age_check_ns > store->job_pause_ns ? store->age_check_ns
+								     : store->job_pause_ns;
 	return deadline;
 }
 

@@ -29,7 +29,8 @@ static uint32_t bucket_count(uint32_t capacity)
 
 uint64_t streams_memory(uint32_t capacity)
 {
-	return (uint64_t)capacity * sizeof(struct stream_entry) + (uint64_t)bucket_count(capacity) * sizeof(uint32_t);
+	return (uint64_t)capacity * sizeof(struct stream_entry) +
+	       (uint64_t)bucket_count(capacity) * sizeof(uint32_t);
 }
 
 int streams_init(struct streams *s, uint32_t capacity, uint64_t hash_seed)
@@ -105,8 +106,8 @@ void streams_free(struct streams *s, uint32_t at)
 	s->free_list = at;
 }
 
-void streams_advance(struct streams *s, uint32_t at, uint64_t last_seq, uint64_t record, uint64_t writer,
-		     uint64_t time_ns, uint32_t h)
+void streams_advance(struct streams *s, uint32_t at, uint64_t last_seq, uint64_t record,
+		     uint64_t writer, uint64_t time_ns, uint32_t h)
 {
 	struct stream_entry *entry = &s->entries[at];
 
@@ -128,7 +129,8 @@ static bool is_old(const struct stream_entry *entry, const struct streams_age *a
 		return false;
 	if (entry->ephemeral)
 		return age->ephemeral_too && age_ns >= age->ephemeral_age_ns;
-	return age->named_age_ns != 0 && age_ns >= age->named_age_ns && entry->record < age->first_record;
+	return age->named_age_ns != 0 && age_ns >= age->named_age_ns &&
+	       entry->record < age->first_record;
 }
 
 uint32_t streams_forget_old(struct streams *s, const struct streams_age *age)

@@ -47,8 +47,8 @@ uint32_t streams_take(struct streams *s, const struct stream_id *id, bool epheme
 void streams_free(struct streams *s, uint32_t entry);
 
 /* A batch of the stream has been appended: its last message is number last_seq and record `record`. */
-void streams_advance(struct streams *s, uint32_t entry, uint64_t last_seq, uint64_t record, uint64_t writer,
-		     uint64_t time_ns, uint32_t h);
+void streams_advance(struct streams *s, uint32_t entry, uint64_t last_seq, uint64_t record,
+		     uint64_t writer, uint64_t time_ns, uint32_t h);
 
 /* What makes an entry forgettable, when room is needed. */
 struct streams_age {
