@@ -290,19 +290,20 @@ def in_network_namespace(function):
     return (outcome["result"],) if "result" in outcome else None
 
 
-def own_mounts():
+def why_no_mounts():
     """Put this process (and what it starts) into a mount namespace of its own, once, so that nothing that a test mounts
-    outlives it. False when that is not permitted."""
-    if not own_mounts.done:
-        libc = ctypes.CDLL(None, use_errno=True)
-        private_recursive = 0x40000 | 0x4000  # MS_PRIVATE | MS_REC
-        if libc.unshare(CLONE_NEWNS) != 0 or libc.mount(None, b"/", None, private_recursive, None) != 0:
-            return False
-        own_mounts.done = True
-    return True
+    outlives it. None, or why that cannot be had."""
+    if why_no_mounts.done:
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)
+    private_recursive = 0x40000 | 0x4000  # MS_PRIVATE | MS_REC
+    if libc.unshare(CLONE_NEWNS) != 0 or libc.mount(None, b"/", None, private_recursive, None) != 0:
+        return os.strerror(ctypes.get_errno())
+    why_no_mounts.done = True
+    return None
 
 
-own_mounts.done = False
+why_no_mounts.done = False
 
 
 # --- strace as a slow or failing disk (epoll backend: journal writes are ordinary calls)

@@ -60,8 +60,9 @@ class SmallDisk:
 
 @pytest.fixture(params=["tmpfs", "ext4"])
 def disk(request, tmp_path):
-    if not helpers.own_mounts():
-        pytest.skip("mounting needs root")
+    why = helpers.why_no_mounts()
+    if why:
+        pytest.skip(f"no mount namespace of our own here: {why}")
     try:
         small = SmallDisk(request.param, tmp_path)
     except (subprocess.CalledProcessError, FileNotFoundError) as error:
