@@ -98,6 +98,10 @@ static bool on_bye(struct server *server, struct session *s, const struct wire_e
 {
 	int r = session_bye(server, s);
 
+	if (r == -EPERM) { /* HELLO said ephemeral, but the stream was named before */
+		session_refuse(server, s, FAULT_BYE, 0, NULL);
+		return false;
+	}
 	if (r)
 		return on_not_appended(server, s, event, r);
 	accept_event(server, s, event);

@@ -78,6 +78,8 @@ int session_hello(struct server *server, struct session *s, const struct wire_ev
 
 int session_bye(struct server *server, struct session *s)
 {
+	int r = journal_stream_forget(server->journal, s->native.stream);
+
 	/* Not all durable: the peer has not waited for its acks. Fenced: it is gone anyway. */
-	return journal_stream_forget(server->journal, s->native.stream) == -EBUSY ? -ENOBUFS : 0;
+	return r == -EBUSY ? -ENOBUFS : r == -EPERM ? r : 0;
 }
