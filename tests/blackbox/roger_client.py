@@ -323,7 +323,6 @@ class Client:
             self.notice("the server keeps no journal: acknowledged means received")
             self.flags |= ACCEPT_GAP
         self.welcomed = self.live = True
-        self.attempt = 0
 
     def _ack(self, seq, record):
         if not self.acked <= seq <= self.sent or record - self.record < seq - self.acked:
