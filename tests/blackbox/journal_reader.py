@@ -365,7 +365,7 @@ class Journal:
                 return e, (segment, offset, "not the first batch of its commit" if first else "a commit's end is missing")
             end = offset + Batch.SIZE + batch.bytes
             if batch.count == 0:
-                if batch.record > segment.bound:
+                if batch.record + bool(batch.flags & FORGET) > segment.bound:
                     return e, (segment, offset, f"of record {batch.record}")
                 if batch.flags & FORGET:
                     self.streams[batch.stream] = None
