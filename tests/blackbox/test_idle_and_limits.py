@@ -156,7 +156,6 @@ def test_max_connections(roger, journal):
     """More than that wait or are turned away; those inside are served, and a place that is free again is taken."""
     server = roger.serve(journal, "--quiet", "--max-connections", "4")
     inside = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(4)]
-    time.sleep(0.2)
     outside = socket.create_connection(("127.0.0.1", server.port), timeout=20)
     for connection in inside:
         connection.sendall(b"inside")
