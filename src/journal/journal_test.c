@@ -3,26 +3,6 @@
 
 #include <stdlib.h>
 
-static struct journal *open_it(void)
-{
-	struct journal_config c = config();
-
-	return open_with(&c);
-}
-
-static void append_ok(struct journal *j, const char *name, struct journal_stream stream, unsigned count, uint32_t size)
-{
-	for (int i = 0; i < 1000; i++) {
-		int result = append(j, name, stream, count, size, NULL);
-
-		if (result == 0)
-			return;
-		assert_int_equal(result, -ENOBUFS);
-		settle(j);
-	}
-	fail_msg("no room ever");
-}
-
 static int each_name(void *context, const char *name)
 {
 	(void)name;
@@ -39,15 +19,6 @@ static unsigned names(void)
 	assert_int_equal(file_list(fd, each_name, &count), 0);
 	file_close(fd);
 	return count;
-}
-
-static uint64_t last_of(struct journal *j, const char *name)
-{
-	struct stream_state state;
-	struct journal_stream stream = open_stream(j, name, &state);
-
-	journal_stream_close(j, stream);
-	return state.last;
 }
 
 /* --- tests */
@@ -88,7 +59,9 @@ static void test_order_and_fences(void **state)
 	struct stream_state s;
 	struct journal_stream old = open_stream(j, "a", &s);
 	struct journal_stream stream = open_stream(j, "a", &s);
-	struct journal_batch batch = { .stream = stream, .count = 1, .protocol = PROTOCOL_NATIVE, .frames_size = 8 };
+	struct journal_batch batch = {
+		.stream = stream, .count = 1, .protocol = PROTOCOL_NATIVE, .frames_size = 8
+	};
 	static const uint8_t frame[8];
 	uint64_t record;
 
@@ -118,19 +91,10 @@ static void test_gap_survives(void **state)
 	struct journal *j = open_it();
 	struct stream_state s;
 	struct journal_stream stream = open_stream(j, "a", &s);
-	struct stream_id id = named("a");
-	uint8_t frame[8];
-	struct frame_header header = { .size = 0, .checksum = frame_checksum(frame_seed(&id), 10, 0, NULL) };
-	struct journal_batch batch = { .stream = stream, .first_seq = 10, .count = 1, .gap = true, .frames_size = 8 };
-	uint64_t record;
 
 	(void)state;
-	frame_put_header(frame, header);
-	batch.frames = frame;
-	batch.protocol = PROTOCOL_NATIVE;
-	batch.h_after = history_next(0, header.checksum);
 	assert_int_equal(append(j, "a", stream, 2, 5, NULL), 0);
-	assert_int_equal(journal_append(j, &batch, &record), 0);
+	assert_int_equal(append_gap(j, "a", stream, 10), 0);
 	settle(j);
 	kill_it(j);
 	j = open_it();
@@ -493,10 +457,23 @@ int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(test_##name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		ROW(durable_only_when_written), ROW(order_and_fences), ROW(gap_survives), ROW(staging_full),
-		ROW(failed_write_is_final), ROW(written_but_not_claimed_is_copied), ROW(seal), ROW(many_segments),
-		ROW(retention), ROW(streams_max), ROW(forget), ROW(damage_is_refused), ROW(bad_header_below_the_snapshot), ROW(one_server),
-		ROW(empty_starts_leave_nothing), ROW(sizes_that_do_not_fit), ROW(volatile),
+		ROW(durable_only_when_written),
+		ROW(order_and_fences),
+		ROW(gap_survives),
+		ROW(staging_full),
+		ROW(failed_write_is_final),
+		ROW(written_but_not_claimed_is_copied),
+		ROW(seal),
+		ROW(many_segments),
+		ROW(retention),
+		ROW(streams_max),
+		ROW(forget),
+		ROW(damage_is_refused),
+		ROW(bad_header_below_the_snapshot),
+		ROW(one_server),
+		ROW(empty_starts_leave_nothing),
+		ROW(sizes_that_do_not_fit),
+		ROW(volatile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,6 +21,7 @@
 
 struct io {
 	uint64_t now;
+	unsigned writes_max; /* in flight at the same time */
 	struct io_write *writes[8];
 	unsigned write_count;
 	struct io_job *job;
@@ -36,8 +37,7 @@ uint64_t io_now(const struct io *io)
 
 unsigned io_writes_max(const struct io *io)
 {
-	(void)io;
-	return 1;
+	return io->writes_max;
 }
 
 void io_write(struct io *io, struct io_write *write)
@@ -52,7 +52,7 @@ void io_job(struct io *io, struct io_job *job)
 	io->job = job;
 }
 
-/* --- helpers */
+/* --- helpers; inline are those that not every program needs */
 
 static char directory[64];
 static char path[96];
@@ -62,6 +62,7 @@ static int set_up(void **state)
 	(void)state;
 	memset(&door, 0, sizeof(door));
 	door.now = SECOND_NS;
+	door.writes_max = 1;
 	strcpy(directory, "/var/tmp/roger-journal-test.XXXXXX");
 	assert_non_null(mkdtemp(directory));
 	snprintf(path, sizeof(path), "%s/j", directory);
@@ -89,7 +90,7 @@ static struct journal_config config(void)
 	};
 }
 
-static struct journal *open_with(const struct journal_config *c)
+static inline struct journal *open_with(const struct journal_config *c)
 {
 	struct failure why = { 0 };
 	struct journal *j = NULL;
@@ -101,6 +102,13 @@ static struct journal *open_with(const struct journal_config *c)
 	return j;
 }
 
+static inline struct journal *open_it(void)
+{
+	struct journal_config c = config();
+
+	return open_with(&c);
+}
+
 static void finish_write(struct journal *j, int result)
 {
 	struct io_write *write = door.writes[0];
@@ -109,7 +117,8 @@ static void finish_write(struct journal *j, int result)
 	door.write_count--;
 	memmove(door.writes, door.writes + 1, door.write_count * sizeof(door.writes[0]));
 	if (result == 0)
-		assert_int_equal(file_write(write->file, write->data, write->size, write->offset), 0);
+		assert_int_equal(file_write(write->file, write->data, write->size, write->offset),
+				 0);
 	journal_written(j, write, result);
 }
 
@@ -165,7 +174,8 @@ static struct stream_id named(const char *name)
 	return id;
 }
 
-static struct journal_stream open_stream(struct journal *j, const char *name, struct stream_state *ret)
+static inline struct journal_stream open_stream(struct journal *j, const char *name,
+						struct stream_state *ret)
 {
 	struct stream_id id = named(name);
 	struct journal_stream stream;
@@ -174,14 +184,35 @@ static struct journal_stream open_stream(struct journal *j, const char *name, st
 	return stream;
 }
 
+static inline struct journal_stream open_ephemeral(struct journal *j, const char *name,
+						   struct stream_state *ret)
+{
+	struct stream_id id = named(name);
+	struct journal_stream stream;
+
+	assert_int_equal(journal_stream_open(j, &id, true, &stream, ret), 0);
+	return stream;
+}
+
+static inline uint64_t last_of(struct journal *j, const char *name)
+{
+	struct stream_state state;
+	struct journal_stream stream = open_stream(j, name, &state);
+
+	journal_stream_close(j, stream);
+	return state.last;
+}
+
 /* Append `count` messages of `size` bytes each; the payload of number n is filled with the byte n. */
-static int append(struct journal *j, const char *name, struct journal_stream stream, unsigned count, uint32_t size,
-		  uint64_t *ret_record)
+static int append(struct journal *j, const char *name, struct journal_stream stream, unsigned count,
+		  uint32_t size, uint64_t *ret_record)
 {
 	static uint8_t frames[200000];
 	struct stream_id id = named(name);
 	struct stream_state state;
-	struct journal_batch batch = { .stream = stream, .count = count, .protocol = PROTOCOL_NATIVE, .frames = frames };
+	struct journal_batch batch = {
+		.stream = stream, .count = count, .protocol = PROTOCOL_NATIVE, .frames = frames
+	};
 	uint32_t seed = frame_seed(&id);
 	uint64_t record;
 	int result;
@@ -194,7 +225,8 @@ static int append(struct journal *j, const char *name, struct journal_stream str
 		struct frame_header header = { .size = size };
 
 		memset(frame + FRAME_HEADER_SIZE, (int)(batch.first_seq + i), size);
-		header.checksum = frame_checksum(seed, batch.first_seq + i, size, frame + FRAME_HEADER_SIZE);
+		header.checksum =
+			frame_checksum(seed, batch.first_seq + i, size, frame + FRAME_HEADER_SIZE);
 		frame_put_header(frame, header);
 		state.h = history_next(state.h, header.checksum);
 		batch.frames_size += FRAME_HEADER_SIZE + size;
@@ -204,6 +236,43 @@ static int append(struct journal *j, const char *name, struct journal_stream str
 	if (result == 0 && ret_record != NULL)
 		*ret_record = record;
 	return result;
+}
+
+static inline void append_ok(struct journal *j, const char *name, struct journal_stream stream,
+			     unsigned count, uint32_t size)
+{
+	for (int i = 0; i < 1000; i++) {
+		int result = append(j, name, stream, count, size, NULL);
+
+		if (result == 0)
+			return;
+		assert_int_equal(result, -ENOBUFS);
+		settle(j);
+	}
+	fail_msg("no room ever");
+}
+
+/* One empty message with the number `seq`, whose sender has accepted that those before it are missing. */
+static inline int append_gap(struct journal *j, const char *name, struct journal_stream stream,
+			     uint64_t seq)
+{
+	struct stream_id id = named(name);
+	struct frame_header header = { .checksum = frame_checksum(frame_seed(&id), seq, 0, NULL) };
+	uint8_t frame[FRAME_HEADER_SIZE];
+	struct journal_batch batch = {
+		.stream = stream,
+		.first_seq = seq,
+		.count = 1,
+		.gap = true,
+		.h_after = history_next(0, header.checksum),
+		.protocol = PROTOCOL_NATIVE,
+		.frames = frame,
+		.frames_size = sizeof(frame),
+	};
+	uint64_t record;
+
+	frame_put_header(frame, header);
+	return journal_append(j, &batch, &record);
 }
 
 #endif
