@@ -17,7 +17,7 @@ enum {
 	STREAMS = 5,
 	NAMED = 3,              /* the first ones; the others are ephemeral */
 	LIVES = 8,              /* of a history: processes, one after the other */
-	HISTORIES = 15,         /* unless N says so */
+	HISTORIES = 10,         /* unless N says so */
 	BLOCK = 4096,           /* what of a write lands, or not, on its own */
 	WRITE_BLOCKS_MAX = 128,
 	LATE_MAX = 16,
