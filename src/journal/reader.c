@@ -250,6 +250,8 @@ static int skip_deleted(struct reader *r, uint64_t record, struct failure *why)
 			       : io_failure(r, why, error, "read its snapshots");
 	if (begin.place.what[0] != '\0')
 		return r->stage == MISSING_SEARCHED ? damage_at(r, why, &begin.place, 0) : 1;
+	if (begin.lowest <= record)
+		return 1; /* every f is known only now: it has not been deleted */
 	r->next = begin.lowest;
 	error = reload(r, RELOAD_NEWEST, why);
 	return error == 0 ? 1 : error;

@@ -33,6 +33,7 @@ struct verify {
 	struct continuity continuity;
 	struct snapshot_file snapshots[2];
 	bool compared[2];
+	uint64_t reported;        /* where the last damage that was reported ends; nothing is reported twice */
 	uint64_t next;       /* the record that comes next */
 	uint64_t limit;      /* beside a server: what it had promised when verify began; else UINT64_MAX */
 	uint64_t claim;
@@ -312,7 +313,13 @@ static int report(struct verify *v, const struct walk_place *place)
 			return error;
 	}
 	more = walk_resync(v->walk);
+	/* What was reported is met again, and nothing has come behind it. */
+	if (v->reported == before && (more != 1 || walk_record(v->walk) <= before))
+		return 0;
 	v->next = more == 1 ? walk_record(v->walk) : v->claim + 1;
+	if (v->next < before)
+		v->next = before;
+	v->reported = v->next;
 	if (v->next > v->limit)
 		more = 0;
 	damage(v, place, v->next - 1);
@@ -332,7 +339,8 @@ static int skip_deleted(struct verify *v, uint64_t *lowest)
 	error = beginning_find(&v->set, &begin);
 	if (error != 0)
 		return unreadable(v, error, &begin.place);
-	if (begin.place.what[0] != '\0' || v->next <= *lowest)
+	/* Only now every f is known: nothing may have been deleted after all. */
+	if (begin.place.what[0] != '\0' || v->next <= *lowest || begin.lowest <= v->next)
 		return 0;
 	v->next = begin.lowest;
 	*lowest = begin.lowest;
@@ -345,6 +353,9 @@ static int not_found(struct verify *v, const struct walk_place *place, uint64_t 
 {
 	int error = 0;
 
+	/* Begun anew, the walk meets again what has been reported. */
+	if (place->record < v->next && walk_resync(v->walk) == 1)
+		return 1;
 	if (v->limit == UINT64_MAX)
 		claim(v, lock_view_number(&v->lock));
 	claim(v, walk_claim(v->walk));
