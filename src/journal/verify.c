@@ -33,7 +33,8 @@ struct verify {
 	struct continuity continuity;
 	struct snapshot_file snapshots[2];
 	bool compared[2];
-	uint64_t reported;        /* where the last damage that was reported ends; nothing is reported twice */
+	uint64_t reported_index; /* the last damaged place that was reported: none is reported twice */
+	uint64_t reported_offset;
 	uint64_t next;       /* the record that comes next */
 	uint64_t limit;      /* beside a server: what it had promised when verify began; else UINT64_MAX */
 	uint64_t claim;
@@ -313,13 +314,14 @@ static int report(struct verify *v, const struct walk_place *place)
 			return error;
 	}
 	more = walk_resync(v->walk);
-	/* What was reported is met again, and nothing has come behind it. */
-	if (v->reported == before && (more != 1 || walk_record(v->walk) <= before))
-		return 0;
+	if (place->segment_index == v->reported_index && place->offset == v->reported_offset &&
+	    place->offset != 0)
+		return 0; /* met again, and nothing has come behind it */
 	v->next = more == 1 ? walk_record(v->walk) : v->claim + 1;
 	if (v->next < before)
 		v->next = before;
-	v->reported = v->next;
+	v->reported_index = place->segment_index;
+	v->reported_offset = place->offset;
 	if (v->next > v->limit)
 		more = 0;
 	damage(v, place, v->next - 1);
@@ -369,7 +371,7 @@ static int not_found(struct verify *v, const struct walk_place *place, uint64_t 
 		v->recheck_record = v->next;
 		v->rechecks = 0;
 	}
-	if (v->rechecks++ == RECHECKS_MAX)
+	if (v->rechecks++ >= RECHECKS_MAX)
 		return report(v, place);
 	error = restart_walk(v, v->rechecks == RECHECKS_MAX || segments_changed(&v->set) == 1);
 	if (error == 0)
