@@ -7,6 +7,7 @@ Exit status 0 when nothing failed, 1 otherwise.
 """
 
 import concurrent.futures
+import glob
 import json
 import os
 import re
@@ -114,6 +115,21 @@ def results_of(output):
     return passed, failed, skipped
 
 
+def result_line(name, passed, failed, skipped, seconds):
+    return f"  {'FAIL' if failed else 'ok':4} {name:40} {passed:4} passed" + \
+        (f", {len(failed)} failed" if failed else "") + (f", {len(skipped)} skipped" if skipped else "") + \
+        (f"  ({seconds:.1f} s)" if seconds >= 1 else "")
+
+
+def show_results(found, totals):
+    """What each program brought, in order, as soon as it is there."""
+    for line, output, results in found:
+        say(line)
+        if output is not None:
+            say(indented(output))
+        totals.add(*results)
+
+
 def run_program(stage, test):
     """One test program. Returns (line to print, output to show or None, results)."""
     env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP", **test["env"])
@@ -135,10 +151,7 @@ def run_program(stage, test):
     if status != 0 and not failed:
         what = "timed out" if status == "timeout" else f"exit status {status}" if status > 0 else f"signal {-status}"
         failed = [what]
-    seconds = time.monotonic() - began
-    verdict = "FAIL" if failed else "ok"
-    line = f"  {verdict:4} {name:40} {passed:4} passed" + (f", {len(failed)} failed" if failed else "") + \
-        (f", {len(skipped)} skipped" if skipped else "") + (f"  ({seconds:.1f} s)" if seconds >= 1 else "")
+    line = result_line(name, passed, failed, skipped, time.monotonic() - began)
     return line, output if failed else None, (passed, [f"{name}: {f}" for f in failed], [f"{name}: {s}" for s in skipped])
 
 
@@ -160,11 +173,7 @@ def stage_units(stages, totals):
     programs.sort(key=lambda program: -SLOWER[program[0]])
     say(f"== {', '.join(stages)}: run")
     with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
-        for line, output, results in pool.map(lambda program: run_program(*program), programs):
-            say(line)
-            if output is not None:
-                say(indented(output))
-            totals.add(*results)
+        show_results(pool.map(lambda program: run_program(*program), programs), totals)
 
 
 def stage_purity(totals):
@@ -177,30 +186,43 @@ def stage_purity(totals):
     totals.add(passed, [f"purity: {f}" for f in failed], skipped)
 
 
-def stage_blackbox(totals, arguments):
+def run_pytest(path, arguments):
+    """One file of black box tests. Returns (line to print, output to show or None, results)."""
+    began = time.monotonic()
+    name = f"blackbox/{os.path.basename(path)[:-len('.py')]}"
     with tempfile.TemporaryDirectory() as directory:
         report = os.path.join(directory, "report.xml")
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=8", "--tb=short",
-                   "-rs", f"--junitxml={report}", "-o", "junit_family=xunit2", os.path.join(TOP, "tests/blackbox")]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", f"--junitxml={report}",
+                   "-o", "junit_family=xunit2", path]
         try:
-            done = subprocess.run(command + arguments, stdin=subprocess.DEVNULL, cwd=TOP, timeout=BLACKBOX_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            totals.add(0, [f"blackbox: not done after {BLACKBOX_TIMEOUT_S} s"], [])
-            return
+            done = subprocess.run(command + arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, cwd=TOP, timeout=BLACKBOX_TIMEOUT_S)
+            output, status = done.stdout, done.returncode
+        except subprocess.TimeoutExpired as late:
+            output, status = late.stdout or b"", f"not done after {BLACKBOX_TIMEOUT_S} s"
         passed, failed, skipped = 0, [], []
         if os.path.exists(report):
             for case in xml.etree.ElementTree.parse(report).iter("testcase"):
-                name = f"blackbox: {case.get('classname', '').split('.')[-1]}::{case.get('name')}"
                 kinds = {child.tag for child in case}
                 if kinds & {"failure", "error"}:
-                    failed.append(name)
+                    failed.append(case.get("name"))
                 elif "skipped" in kinds:
-                    skipped.append(name)
+                    why = next(child.get("message", "") for child in case if child.tag == "skipped")
+                    skipped.append(f"{case.get('name')} ({why})")
                 else:
                     passed += 1
-        if done.returncode != 0 and not failed:
-            failed = [f"blackbox: pytest's exit status {done.returncode}"]
-        totals.add(passed, failed, skipped)
+    if status not in (0, 5) and not failed:  # 5: no test was asked for in this file
+        failed = [f"pytest: {status}"]
+    line = result_line(name, passed, failed, skipped, time.monotonic() - began)
+    return line, output.decode(errors="replace") if failed else None, \
+        (passed, [f"{name}: {f}" for f in failed], [f"{name}: {s}" for s in skipped])
+
+
+def stage_blackbox(totals, arguments):
+    """Two files at a time: the tests mostly wait. The largest first."""
+    paths = sorted(glob.glob(os.path.join(TOP, "tests/blackbox/test_*.py")), key=lambda path: -os.path.getsize(path))
+    with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
+        show_results(pool.map(lambda path: run_pytest(path, arguments), paths), totals)
 
 
 def main(arguments):
