@@ -146,8 +146,18 @@ static int find_claims(struct opening *o)
 	return 0;
 }
 
-/* A bad header yields no record. When a later segment's f says where it ended, the walk tells whether one is missing (or the snapshot
- * covers it, then verify and read tell); with nothing behind it, whatever it held would be lost quietly. */
+/* Can this segment, whose header is bad, be done without? Only if a later one's f leaves no record that may have stood in it; or if the
+ * snapshot covers it: then verify and read tell. With nothing behind it, whatever it held would be lost quietly. */
+static bool may_miss(const struct opening *o, uint32_t at)
+{
+	const struct segment *segment = &o->set.list[at];
+	uint64_t bound = segments_bound(&o->set, at);
+
+	if (segment->index <= opening_covered(o))
+		return bound != UINT64_MAX;
+	return bound <= segment->doubt;
+}
+
 static int check_headers(struct opening *o)
 {
 	char text[200];
@@ -163,7 +173,7 @@ static int check_headers(struct opening *o)
 			snprintf(text, sizeof(text), "segment %s belongs to another journal", name);
 			return damage(o, text);
 		}
-		if (segments_bound(&o->set, i) != UINT64_MAX)
+		if (may_miss(o, i))
 			continue;
 		segment_name(segment->index, name);
 		snprintf(text, sizeof(text), "segment %s offset 0: segment header: %s", name,

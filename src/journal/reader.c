@@ -56,6 +56,7 @@ struct reader {
 	uint64_t idle_number;     /* the lock file's number ... */
 	bool idle_held;           /* ... or that a server holds the lock */
 	uint64_t recheck_ns;
+	uint64_t last_index;      /* of the segment that the last batch stood in, 0: none yet */
 	bool damaged;
 	struct failure damage;
 };
@@ -402,6 +403,29 @@ static void take(struct reader *r)
 	vouch(r, walk_claim(r->walk));
 }
 
+/* Has the walk got past a segment with a bad header that may have held records? Then what a lower segment showed of them may be dead. 1: no;
+ * -EBADMSG. */
+static int pass_headers(struct reader *r, struct failure *why)
+{
+	uint64_t index = r->set.list[r->batch.position].index;
+
+	for (uint32_t i = 0; i < r->batch.position && index != r->last_index; i++) {
+		const struct segment *s = &r->set.list[i];
+		struct walk_place place = { .record = s->doubt,
+					    .last_record = s->doubt,
+					    .segment_index = s->index };
+
+		if (s->header_fault == FORMAT_OK || r->last_index == 0 ||
+		    s->index <= r->last_index || segments_bound(&r->set, i) <= s->doubt)
+			continue;
+		snprintf(place.what, sizeof(place.what), "segment header: %s",
+			 format_fault_text(s->header_fault));
+		return damage_at(r, why, &place, 0);
+	}
+	r->last_index = index;
+	return 1;
+}
+
 int reader_next(struct reader *r, struct record *ret, struct failure *why)
 {
 	struct walk_place place;
@@ -427,6 +451,7 @@ int reader_next(struct reader *r, struct record *ret, struct failure *why)
 		result = walk_next(r->walk, &r->batch, &place);
 		if (result == 1) {
 			take(r);
+			result = pass_headers(r, why);
 		} else if (result == 0) {
 			result = not_found(r, &place, why);
 		} else {

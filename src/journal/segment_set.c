@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "base/must.h"
+#include "journal/private.h"
 #include "journal/walk.h"
 
 enum {
@@ -219,6 +220,40 @@ static int fill(struct segments *set, const struct listing *names, struct segmen
 	return 0;
 }
 
+/* What a snapshot that covers only segments below `index` claims. */
+static uint64_t snapshot_claim(const struct segments *set, const char *name, uint64_t index)
+{
+	struct snapshot_file file;
+	uint64_t claim = 0;
+
+	if (snapshot_read(set->directory, name, &file) == 0 && file.valid &&
+	    file.header.segment_index < index)
+		claim = file.header.record;
+	free(file.entries);
+	return claim;
+}
+
+/* Rare: only where a header is bad. What cannot be read claims nothing, and so raises the doubt. */
+static void find_doubt(struct segments *set, uint32_t at)
+{
+	uint64_t index = set->list[at].index;
+	uint64_t claim = snapshot_claim(set, NAME_SNAPSHOT, index);
+	uint64_t older = snapshot_claim(set, NAME_SNAPSHOT_OLD, index);
+
+	if (older > claim)
+		claim = older;
+	for (uint32_t i = 0; i < at; i++) {
+		struct segment *segment = &set->list[i];
+
+		if (segment->header_fault == FORMAT_OK && !segment->searched)
+			(void)segment_search(set, segment, 0);
+		segment_leave(set, segment);
+		if (segment->claim > claim)
+			claim = segment->claim;
+	}
+	set->list[at].doubt = claim + 1;
+}
+
 static int load(int directory, struct segments *old, bool salvage, struct segments *ret,
 		struct failure *why)
 {
@@ -240,6 +275,9 @@ static int load(int directory, struct segments *old, bool salvage, struct segmen
 			qsort(names.list, names.count, sizeof(names.list[0]), by_index);
 		error = fill(&set, &names, old, salvage, why);
 	}
+	for (uint32_t i = 0; error == 0 && i < set.count; i++)
+		if (set.list[i].header_fault != FORMAT_OK && set.list[i].doubt == 0)
+			find_doubt(&set, i);
 	free(names.list);
 	if (error != 0) {
 		segments_free(&set);

@@ -425,17 +425,18 @@ static int check_ids(struct verify *v)
 	return 0;
 }
 
-/* A bad header with nothing known behind it: whatever the segment held is lost. */
+/* A bad header that the walk has got past, or that has nothing behind it: whatever the segment held is lost, and what a lower one holds of
+ * it may be dead. */
 static void check_last_headers(struct verify *v)
 {
 	for (uint32_t i = v->set.count; i > 0; i--) {
 		const struct segment *s = &v->set.list[i - 1];
-		struct walk_place place = { .record = v->next,
-					    .last_record = v->next,
+		struct walk_place place = { .record = s->index > v->index ? v->next : s->doubt,
 					    .segment_index = s->index };
 
-		if (s->header_fault == FORMAT_OK || segments_bound(&v->set, i - 1) != UINT64_MAX ||
-		    s->index <= v->index || s->index <= v->bad_header)
+		place.last_record = place.record;
+		if (s->header_fault == FORMAT_OK || segments_bound(&v->set, i - 1) <= s->doubt ||
+		    s->index <= v->bad_header)
 			continue;
 		snprintf(place.what, sizeof(place.what), "segment header: %s",
 			 format_fault_text(s->header_fault));

@@ -23,6 +23,7 @@ struct segment {
 	enum format_fault header_fault;
 	struct segment_header header; /* valid with FORMAT_OK */
 	uint64_t first;               /* f, 0: not known (unused, or its batches are not found) */
+	uint64_t doubt;               /* bad header: records from this one on may have stood in it; 0: the header is fine */
 	uint64_t claim;               /* the highest `durable` that segment_search has found in it, 0 */
 	bool searched;                /* to its end */
 	uint64_t error_offset;        /* where a read failed, when segment_search has returned -EIO */
