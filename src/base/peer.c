@@ -65,7 +65,8 @@ static size_t put_ipv6(char *out, size_t at, const uint8_t *address)
 
 bool peer_equal(const struct peer *a, const struct peer *b)
 {
-	return a->family == b->family && a->port == b->port && memcmp(a->address, b->address, sizeof(a->address)) == 0;
+	return a->family == b->family && a->port == b->port &&
+	       memcmp(a->address, b->address, sizeof(a->address)) == 0;
 }
 
 const char *peer_text(const struct peer *peer, char out[PEER_TEXT_SIZE])

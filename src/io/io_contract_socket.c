@@ -212,6 +212,8 @@ static void test_resolve(void **state)
 	};
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
 		print_message("row \"%s\"\n", rows[i].host);
+		if (strcmp(rows[i].host, "localhost") == 0 && access("/etc/hosts", R_OK) != 0)
+			continue; /* a bare system knows no names, not even this one */
 		assert_int_equal(io_resolve(rows[i].host, 9999, rows[i].passive, out, COUNT_OF(out),
 					    &count, &why),
 				 0);

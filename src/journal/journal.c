@@ -53,12 +53,12 @@ static int check_sizes(struct journal *j, struct failure *why)
 	j->staging_size = default_staging_size(config);
 	j->commit_max = j->staging_size - COMMIT_BLOCK_MAX;
 	if (BATCH_HEADER_SIZE + FRAME_HEADER_SIZE + payload > j->commit_max)
-		return failure_set(
-			why, EXIT_USAGE, 0,
-			"--max-message %u: does not fit; with --segment-size %llu at most %llu bytes",
-			config->message_max, (unsigned long long)config->segment_size,
-			(unsigned long long)(j->commit_max - BATCH_HEADER_SIZE -
-					     FRAME_HEADER_SIZE));
+		return failure_set(why, EXIT_USAGE, 0,
+				   "--max-message %u: does not fit; with --segment-size %llu "
+				   "at most %llu bytes",
+				   config->message_max, (unsigned long long)config->segment_size,
+				   (unsigned long long)(j->commit_max - BATCH_HEADER_SIZE -
+							FRAME_HEADER_SIZE));
 	return 0;
 }
 

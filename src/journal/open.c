@@ -478,6 +478,7 @@ static int flush_sources(struct opening *o)
 		error = segment_open(&o->set, &o->set.list[i]);
 		if (error == 0)
 			error = file_flush(o->set.list[i].file);
+		segment_leave(&o->set, &o->set.list[i]);
 		if (error == 0)
 			continue;
 		segment_name(o->set.list[i].index, name);

@@ -7,7 +7,9 @@
  *      found valid, <= vouched          show
  *      found valid, above               no server: take the lock shared, list and read again, flush, show. A server: wait
  *      not found,   <= vouched          list and read again, twice; still not there: damage
- *      not found,   above               no server: search the rest for claims, then it is the end. A server: wait */
+ *      not found,   above               no server: search the rest for claims, then it is the end. A server: wait
+ *
+ * It is one concept, a little above the usual length: each of these cases is a few lines, and they only make sense side by side. */
 #include "journal/reader.h"
 
 #include <errno.h>
@@ -403,8 +405,8 @@ static void take(struct reader *r)
 	vouch(r, walk_claim(r->walk));
 }
 
-/* Has the walk got past a segment with a bad header that may have held records? Then what a lower segment showed of them may be dead. 1: no;
- * -EBADMSG. */
+/* Has the walk got past a segment with a bad header that may have held records? Then what a lower segment showed of them may be
+ * dead. 1: no; -EBADMSG. */
 static int pass_headers(struct reader *r, struct failure *why)
 {
 	uint64_t index = r->set.list[r->batch.position].index;
