@@ -265,19 +265,24 @@ static void dispatch(struct server *server, const struct io_event *event)
 	}
 }
 
+/* The gate was full, and is not any more: sessions that are parked for it may go on. */
+static bool gate_has_room(const struct server *server)
+{
+	return server->gate_was_full && !gate_is_full(&server->gate);
+}
+
 /* Sessions that wait for room in the journal, oldest first, until it is full again. */
 static void resume_parked(struct server *server)
 {
 	uint64_t progress = journal_progress(server->journal);
 
-	bool gate_is_free = server->gate_was_full && !gate_is_full(&server->gate);
-
-	if (!server->parked.count || (progress == server->progress && !gate_is_free))
+	if (!server->parked.count || (progress == server->progress && !gate_has_room(server)))
 		return;
 	server->progress = progress;
 	server->gate_was_full = false;
 	server->resuming = true;
-	for (uint32_t i = server->parked.count; i > 0; i--) {
+	/* Others may leave the queue meanwhile: a HELLO fences the session that had its stream. */
+	for (uint32_t i = server->parked.count; i > 0 && server->parked.count; i--) {
 		struct session *s = &server->sessions[server->parked.first];
 
 		session_dequeue(server, s);
@@ -370,7 +375,8 @@ static int serve(struct server *server)
 		until_ns = first_of(until_ns, notes_deadline(&server->notes));
 		until_ns = first_of(until_ns, drain_deadline(server));
 		/* Whatever came after the journal's last turn must not wait for an event. */
-		if (server->appended || server->ready.count)
+		if (server->appended || server->ready.count ||
+		    (server->parked.count && gate_has_room(server)))
 			until_ns = 0;
 		if (io_wait(server->io, until_ns)) {
 			notes_say(&server->notes, "failed", "the event loop has failed");

@@ -403,6 +403,7 @@ static void update_beat(struct server *server, struct session *s)
 {
 	bool waits = session_is_native(s) &&
 		     (s->state == SESSION_WELCOMING ||
+		      (s->state == SESSION_OPENING && s->queue != QUEUE_NONE) ||
 		      ((s->state == SESSION_RUNNING || s->state == SESSION_ENDING) &&
 		       (s->appended_seq != s->sent_seq || s->queue != QUEUE_NONE ||
 			(s->flags & FLAG_STUCK))));

@@ -1,0 +1,61 @@
+"""The server's corners: queues whose members fence one another, readers that do not read, and what a stop owes to whom."""
+
+import socket
+import struct
+
+import helpers
+import pytest
+import roger_client as rc
+from helpers import payloads, wait_until
+from test_server_sessions import Native
+
+
+def connect(port):
+    return socket.create_connection(("127.0.0.1", port), timeout=helpers.PATIENCE_S)
+
+
+def reset(connection):
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def wait_all_read(port):
+    """Until the server has accepted and read whatever was sent to its port."""
+    def is_read():
+        with open("/proc/net/tcp", encoding="ascii") as file:
+            rows = [line.split() for line in file.read().splitlines()[1:]]
+        return not any(int(row[4].split(":")[1], 16) for row in rows if row[1].endswith(f":{port:04X}"))
+
+    wait_until(is_read, "all is read")
+
+
+@pytest.mark.usefixtures("traced")
+def test_a_parked_hello_fences_a_parked_session(roger, journal):
+    """The gate is full (1024 entries): a HELLO waits, and behind it the session that had the stream. It hears WAIT, gets
+    the stream when there is room, and the older one goes."""
+    server = roger.serve(journal, "--io", "epoll", "--quiet", "--heartbeat", "200ms", "--max-connections", "100")
+    older = Native(server.port, "orders")
+    older.until(rc.WELCOME)
+    server.wait_quiet()
+    tracer = helpers.Tracer(server.pid, "delay_exit=60000000")
+    roger.keep(tracer.process)
+    if tracer.refused():
+        pytest.skip(f"tracing is not permitted here: {tracer.refused()}")
+    for _ in range(12):
+        peers = [connect(server.port) for _ in range(90)]
+        for peer in peers:
+            peer.sendall(b"y")
+        wait_all_read(server.port)
+        for peer in peers:
+            reset(peer)
+    newer = Native(server.port, "orders")
+    assert newer.take() == (rc.WAIT,)
+    older.send(b"one")
+    wait_all_read(server.port)
+    tracer.detach()
+    newer.until(rc.WELCOME)
+    assert older.rest()[-1] == (rc.ERROR, 6)
+    newer.send(b"two")
+    newer.until(rc.ACK, 1)
+    assert payloads(journal).count(b"y") == 1080
+    assert payloads(journal)[-1] == b"two"
