@@ -97,10 +97,20 @@ static void finish(struct client *c)
 
 /* --- time */
 
+/* A server that only ever says WAIT is alive, and may never let us in. Before it says anything there is
+ * client_silence_deadline. */
+static bool waits_for_welcome(const struct client *c)
+{
+	return !c->welcomed && !c->config->retry && c->phase == PHASE_OPEN && c->sender.opened;
+}
+
 static uint64_t timeout_deadline(const struct client *c)
 {
-	if (c->finished || !c->welcomed || sender_unacked(&c->sender) == 0 ||
-	    c->timeout_ns == NEVER_NS)
+	if (c->finished || c->timeout_ns == NEVER_NS)
+		return NEVER_NS;
+	if (waits_for_welcome(c))
+		return c->phase_ns + c->timeout_ns;
+	if (!c->welcomed || sender_unacked(&c->sender) == 0)
 		return NEVER_NS;
 	return c->acked_ns + c->timeout_ns;
 }
@@ -109,11 +119,16 @@ static void on_timeout(struct client *c)
 {
 	struct failure why;
 	uint64_t total = input_total(&c->input);
+	double seconds = (double)c->timeout_ns / (double)SECOND_NS;
 
-	failure_set(&why, EXIT_TIMEOUT, 0,
-		    "%" PRIu64 " of %" PRIu64 " acknowledged: no new ack from %s for %g s",
-		    client_acked(c), total > 0 ? total : client_put(c), c->dial.text,
-		    (double)c->timeout_ns / (double)SECOND_NS);
+	if (c->welcomed)
+		failure_set(&why, EXIT_TIMEOUT, 0,
+			    "%" PRIu64 " of %" PRIu64 " acknowledged: no new ack from %s for %g s",
+			    client_acked(c), total > 0 ? total : client_put(c), c->dial.text,
+			    seconds);
+	else
+		failure_set(&why, EXIT_TIMEOUT, 0, "nothing sent: %s has kept us waiting for %g s",
+			    c->dial.text, seconds);
 	client_fail(c, &why);
 }
 

@@ -398,6 +398,21 @@ def test_no_new_ack_in_time(script):
     assert s.served == 1
 
 
+def test_no_welcome_in_time(script):
+    """A server that says that it is alive, and never lets us in."""
+    def stuck(c):
+        while True:
+            c.send(WAIT)
+            time.sleep(0.1)
+
+    s = script(stuck)
+    began = time.monotonic()
+    done = run("send", s.address, "-w", "1s", "x", timeout=5)
+    assert done.returncode == 75 and time.monotonic() - began >= 1
+    assert done.stderr == b"roger: nothing sent: %s has kept us waiting for 1 s\n" % s.address.encode()
+    assert s.served == 1
+
+
 def test_a_flood_of_welcomes_is_no_ack(script):
     """WELCOME after WELCOME, each on a new connection, does not count as progress."""
     s = script(lambda c: c.welcome())
