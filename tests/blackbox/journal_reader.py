@@ -344,8 +344,12 @@ class Journal:
         self.end = e
         highest = max((s.index for s in self.segments if s.f is not None), default=0)
         for segment in self.segments:
-            if not segment.valid and segment.index > highest:
-                self.damaged(e, segment, 0, "segment header, of the newest segments")
+            if segment.valid or self.live and segment.index < self.live[0].index:
+                continue  # the latter: see check_beginning
+            doubt = 1 + max([0] + [s.durable for s in self.segments if s.index < segment.index]
+                            + [s.covers for s in self.snapshots if s.segment < segment.index])
+            if segment.bound > doubt:
+                self.damaged(e if segment.index > highest else min(e, doubt), segment, 0, "segment header")
         if e <= min(self.claim, self.shown):
             self.damaged(e, *where)
         if not self.damages:
