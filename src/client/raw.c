@@ -48,7 +48,7 @@ struct raw {
 	bool trouble_shown;
 	uint64_t now_ns;
 	uint64_t retry_ns;
-	uint64_t moved_ns;   /* when a byte last went either way */
+	uint64_t moved_ns;   /* when a byte of ours was last taken; what the peer says does not prolong the wait */
 	uint64_t wait_ns;
 	bool taken;          /* the message is done with, once the connection is closed */
 	bool failed;
@@ -80,6 +80,7 @@ static void conclude(struct raw *r, bool too_late)
 {
 	struct failure why;
 	bool answered = r->reply.size > 0;
+	double seconds = (double)r->wait_ns / (double)SECOND_NS;
 	int result = reply_end(&r->reply);
 
 	r->taken = true;
@@ -89,11 +90,14 @@ static void conclude(struct raw *r, bool too_late)
 		failure_set(&why, EXIT_UNAVAILABLE, 0, "%s took only %zu of %zu bytes",
 			    r->dial.text, r->sent, message_size(r));
 	else if (answered) {
+		if (too_late)
+			fprintf(stderr, "roger: %s has not ended its answer within %g s\n",
+				r->dial.text, seconds);
 		hang_up(r);
 		return;
 	} else if (too_late)
 		failure_set(&why, EXIT_TIMEOUT, 0, "%s: no answer within %g s", r->dial.text,
-			    (double)r->wait_ns / (double)SECOND_NS);
+			    seconds);
 	else
 		failure_set(&why, EXIT_UNAVAILABLE, r->answer_error,
 			    "%s closed the connection without an answer", r->dial.text);
@@ -151,7 +155,6 @@ static void start(struct raw *r)
 
 static void on_received(struct raw *r, const struct io_event *event)
 {
-	r->moved_ns = r->now_ns;
 	if (event->result > 0) {
 		reply_put(&r->reply, event->data, (size_t)event->result);
 		io_buffer_return(r->io, event->buffer);

@@ -553,3 +553,25 @@ def test_a_dead_peer_is_given_up(script):
     done = run("send", s.address, input=INPUT, timeout=60)
     assert done.returncode == 0 and s.served == 2
     assert 19 < s.times[1] - s.times[0] < 30
+
+
+def test_raw_answer_that_never_ends():
+    """A plain server that says a byte now and then does not hold us."""
+    def drip(listener):
+        connection, _ = listener.accept()
+        with connection:
+            try:
+                while True:
+                    connection.sendall(b".")
+                    time.sleep(0.1)
+            except OSError:
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=drip, args=(listener,), daemon=True).start()
+        address = "127.0.0.1:%d" % listener.getsockname()[1]
+        began = time.monotonic()
+        done = run("send", "raw://" + address, "-w", "1s", "x", timeout=5)
+    assert done.returncode == 0 and time.monotonic() - began >= 1
+    assert re.fullmatch(rb"\.+\n", done.stdout)
+    assert done.stderr == b"roger: %s has not ended its answer within 1 s\n" % address.encode()
