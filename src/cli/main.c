@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/failure.h"
+#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/options.h"
 
@@ -38,6 +39,8 @@ static const char help[] =
 
 enum { ID_VERSION };
 
+enum { COMMAND_SHOWN = 40 }; /* bytes of a command that we do not know */
+
 static const struct option table[] = {
 	{ "version", 'V', false, ID_VERSION },
 };
@@ -59,6 +62,7 @@ static bool have_standard_descriptors(void)
 int main(int count, char **arguments)
 {
 	struct options o;
+	char shown[COMMAND_SHOWN * 4 + 8];
 	const char *value;
 	int id;
 
@@ -79,5 +83,6 @@ int main(int count, char **arguments)
 		if (strcmp(commands[i].name, value) == 0)
 			return commands[i].run(o.count - o.next, o.arguments + o.next);
 	}
-	return options_complain(&o, "unknown command \"%.40s\" (roger --help lists them)", value);
+	text_escape(shown, sizeof(shown), (const uint8_t *)value, strlen(value), COMMAND_SHOWN);
+	return options_complain(&o, "unknown command \"%s\" (roger --help lists them)", shown);
 }

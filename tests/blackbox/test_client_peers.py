@@ -575,3 +575,20 @@ def test_raw_answer_that_never_ends():
     assert done.returncode == 0 and time.monotonic() - began >= 1
     assert re.fullmatch(rb"\.+\n", done.stdout)
     assert done.stderr == b"roger: %s has not ended its answer within 1 s\n" % address.encode()
+
+
+TYPED = [
+    # name, arguments, words
+    ("escapes in a command", ["\x1b[31mred"], b'unknown command "\\x1b[31mred" (roger --help lists them)'),
+    ("a long command", ["x" * 41], b'unknown command "' + b"x" * 40 + b'..." (roger --help lists them)'),
+    ("100 percent", ["serve", "--keep-free", "100%"], b"serve: --keep-free 100: must be at most 99"),
+    ("5 percent after zeros", ["serve", "--keep-free", "000000005%"], b"serve: --keep-free: must be at most 99%"),
+    ("percent of nothing", ["serve", "--keep-free", "%"], b'serve: --keep-free: "" is not a number'),
+]
+
+
+@pytest.mark.parametrize("typed", TYPED, ids=[row[0] for row in TYPED])
+def test_what_was_typed_is_shown_harmlessly(typed, tmp_path):
+    _, arguments, words = typed
+    done = run(*arguments, timeout=5, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (64, b"roger: " + words + b"\n")
