@@ -133,7 +133,8 @@ static void connection_ended(struct client *c, int error)
 		return;
 	}
 	answer = sender_answer(&c->sender, &size);
-	if (c->phase == PHASE_FOREIGN || (!c->sender.opened && !c->welcomed)) {
+	/* An answer that has differed nowhere yet may have been a Roger server's. */
+	if (c->phase == PHASE_FOREIGN || (!c->sender.opened && !c->welcomed && size == 0)) {
 		end_foreign(c, "it closed the connection without an answer", answer, size);
 		return;
 	}

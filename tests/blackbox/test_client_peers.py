@@ -352,6 +352,27 @@ def test_busy_later_is_tried_again(script):
     assert done.returncode == 0 and s.served == 4, done.stderr
 
 
+FIRST_BYTES = [
+    # name, all that the server says, words
+    ("one byte of the preface", b"R", b"the server closed the connection"),
+    ("half of the preface", b"ROGER", b"the server closed the connection"),
+    ("most of the preface", PREFACE[:7], b"the server closed the connection"),
+    ("the preface", PREFACE, b"the server closed the connection"),
+    ("nothing", b"", b"is not a Roger server (it closed the connection without an answer)"),
+    ("another byte", b"ROGUE", b'is not a Roger server (it answered "ROGUE")'),
+]
+
+
+@pytest.mark.parametrize("first", FIRST_BYTES, ids=[row[0] for row in FIRST_BYTES])
+def test_ends_within_the_preface(script, first):
+    """What has differed nowhere is a lost connection, no other kind of server."""
+    _, said, words = first
+    s = script(lambda c: c.sock.sendall(said))
+    done = run("send", s.address, "x", timeout=5)
+    assert done.returncode == 69 and s.served == 1
+    assert done.stderr.startswith(b"roger: %s" % s.address.encode()) and words in done.stderr
+
+
 def test_retry_outlasts_refusals(script):
     s = script(lambda c: c.error(BUSY), lambda c: c.sock.sendall(b"HTTP/1.1 400"), good)
     done = run("send", s.address, "--retry", input=INPUT)
