@@ -1,6 +1,7 @@
 #include "server/notes.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -13,12 +14,9 @@
 #include "base/text.h"
 #include "clock/clock.h"
 
-/* Shorter than a page: what a pipe takes at once if it takes anything. */
-enum { LINE_SIZE = 2048 };
-
 /* A line while it is put together. What does not fit is cut; fields are sized so that nothing ever is. */
 struct line {
-	char text[LINE_SIZE];
+	char text[NOTES_LINE_SIZE];
 	size_t size;
 };
 
@@ -68,7 +66,7 @@ static void add_text(struct line *line, const char *name, const char *text)
 	if (text_is_utf8((const uint8_t *)text, strlen(text))) {
 		add_string(line, name, (const uint8_t *)text, strlen(text));
 	} else { /* a path may be anything */
-		char escaped[LINE_SIZE / 2];
+		char escaped[NOTES_LINE_SIZE / 2];
 		size_t size = text_escape(escaped, sizeof(escaped), (const uint8_t *)text,
 					  strlen(text), sizeof(escaped));
 
@@ -121,6 +119,12 @@ static void add_payload(struct line *line, const uint8_t *data, size_t size)
 
 /* --- writing */
 
+/* A write has failed for good: nobody reads any more. Otherwise (a full disk) a later one may well succeed. */
+static bool is_final(int error)
+{
+	return error == EPIPE || error == EBADF || error == EIO || error == EINVAL;
+}
+
 /* All of it, however long that takes. */
 static void write_all(struct notes_way *way, const char *data, size_t size)
 {
@@ -135,7 +139,9 @@ static void write_all(struct notes_way *way, const char *data, size_t size)
 
 			poll(&ask, 1, -1);
 		} else if (!(n < 0 && errno == EINTR)) {
-			way->closed = true;
+			way->closed = n < 0 && is_final(errno);
+			way->left_out++;
+			return;
 		}
 	}
 }
@@ -151,20 +157,48 @@ static void end_line(struct line *line, bool json)
 	line->size += strlen(end);
 }
 
-/* Write it if that does not block. The descriptor is not ours alone, so it is not made non-blocking: it is asked. */
-static bool write_now(struct notes_way *way, const struct line *line)
+/* The descriptor is not ours alone, so it is not made non-blocking: it is asked. How much was written, 0: nothing now. */
+static size_t write_some(struct notes_way *way, const char *data, size_t size)
 {
 	struct pollfd ask = { .fd = way->descriptor, .events = POLLOUT };
 	ssize_t n;
 
+	if (poll(&ask, 1, 0) != 1 || !(ask.revents & (POLLOUT | POLLERR | POLLHUP | POLLNVAL)))
+		return 0;
+	n = write(way->descriptor, data, size);
+	if (n < 0 && is_final(errno))
+		way->closed = true; /* serving goes on */
+	return n > 0 ? (size_t)n : 0;
+}
+
+/* The rest of a line that was begun goes first. True: there is none any more. */
+static bool write_rest(struct notes_way *way)
+{
+	size_t size;
+
+	if (!way->rest_size)
+		return true;
+	size = write_some(way, way->rest, way->rest_size);
+	way->rest_size -= size;
+	memmove(way->rest, way->rest + size, way->rest_size);
+	return way->rest_size == 0;
+}
+
+/* Write it if that does not block. */
+static bool write_now(struct notes_way *way, const struct line *line)
+{
+	size_t size;
+
 	if (way->closed)
 		return true;
-	if (poll(&ask, 1, 0) != 1 || !(ask.revents & (POLLOUT | POLLERR | POLLHUP | POLLNVAL)))
+	if (!write_rest(way))
 		return false;
-	n = write(way->descriptor, line->text, line->size);
-	if (n < 0 && errno != EAGAIN && errno != EINTR)
-		way->closed = true; /* EPIPE and the like: nobody reads; serving goes on */
-	return n > 0;
+	size = write_some(way, line->text, line->size);
+	if (!size)
+		return false;
+	way->rest_size = line->size - size;
+	memcpy(way->rest, line->text + size, way->rest_size);
+	return true;
 }
 
 /* --- limits */
@@ -173,8 +207,11 @@ static void put_left_out(struct notes *notes, struct notes_way *way)
 {
 	struct line line = { .size = 0 };
 
-	if (!way->left_out)
+	if (!way->left_out) {
+		if (!way->closed)
+			write_rest(way);
 		return;
+	}
 	if (notes->json) {
 		begin_json(&line, "left_out");
 		add(&line, ",\"lines\":%" PRIu64, way->left_out);
@@ -218,22 +255,34 @@ void notes_turn(struct notes *notes, uint64_t now_ns)
 	turn(notes, &notes->err, now_ns);
 }
 
+static void end_way(struct notes_way *way)
+{
+	if (way->reopened)
+		close(way->descriptor);
+	way->closed = way->closed || way->reopened;
+	way->reopened = false;
+}
+
 void notes_end(struct notes *notes)
 {
 	put_left_out(notes, &notes->out);
 	put_left_out(notes, &notes->err);
+	end_way(&notes->out);
+	end_way(&notes->err);
+}
+
+static uint64_t way_deadline(const struct notes_way *way)
+{
+	if (way->closed || (!way->left_out && !way->rest_size))
+		return NEVER_NS;
+	return way->window_ns + SECOND_NS;
 }
 
 uint64_t notes_deadline(const struct notes *notes)
 {
-	uint64_t deadline_ns = NEVER_NS;
+	uint64_t out_ns = way_deadline(&notes->out), err_ns = way_deadline(&notes->err);
 
-	if (notes->out.left_out && !notes->out.closed)
-		deadline_ns = notes->out.window_ns + SECOND_NS;
-	if (notes->err.left_out && !notes->err.closed &&
-	    notes->err.window_ns + SECOND_NS < deadline_ns)
-		deadline_ns = notes->err.window_ns + SECOND_NS;
-	return deadline_ns;
+	return out_ns < err_ns ? out_ns : err_ns;
 }
 
 /* --- at the start */
@@ -299,8 +348,24 @@ void notes_say(struct notes *notes, const char *event, const char *format, ...)
 
 /* --- while serving */
 
+/* A terminal that takes something need not take a line: it waits in the middle of the write. So it gets a description of
+ * our own that does not wait; the one that we were given is others', too. */
+static void serve_way(struct notes_way *way)
+{
+	char path[32];
+
+	if (way->closed || !isatty(way->descriptor))
+		return;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", way->descriptor);
+	way->descriptor = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	way->reopened = way->descriptor >= 0;
+	way->closed = !way->reopened; /* rather no lines than a server that stands still */
+}
+
 void notes_serve(struct notes *notes)
 {
+	serve_way(&notes->out);
+	serve_way(&notes->err);
 	notes->serving = true;
 }
 

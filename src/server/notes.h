@@ -1,8 +1,10 @@
 /* The lines for people: what the server says on stdout and stderr.
  *
  * A line is written at once or not at all: a reader that does not read (a paused pager) must not stop the loop, so before each
- * write the descriptor is asked whether it takes one. Lines about connections and messages are limited to LINES_PER_SECOND, on
- * each of the two, and what is left out is counted. Everything from a peer is escaped. As text, or one JSON object a line. */
+ * write the descriptor is asked whether it takes one. A terminal that says so may still wait in the middle of a line: it is
+ * opened once more, without waiting, and what it does not take is kept for the next write. Lines about connections and
+ * messages are limited to LINES_PER_SECOND, on each of the two, and what is left out is counted. Everything from a peer is
+ * escaped. As text, or one JSON object a line. */
 #ifndef ROGER_SERVER_NOTES_H
 #define ROGER_SERVER_NOTES_H
 
@@ -12,6 +14,9 @@
 
 #include "base/peer.h"
 
+/* Shorter than a page: what a pipe takes at once if it takes anything. */
+#define NOTES_LINE_SIZE 2048
+
 /* One of the two ways out. */
 struct notes_way {
 	int descriptor;
@@ -19,6 +24,9 @@ struct notes_way {
 	uint64_t window_ns; /* when the present second began */
 	uint32_t written;   /* lines in it */
 	uint64_t left_out;  /* since the last line that said so */
+	bool reopened;      /* the descriptor is a terminal's, opened by us */
+	size_t rest_size;   /* of a line that was begun */
+	char rest[NOTES_LINE_SIZE];
 };
 
 struct notes {
@@ -46,7 +54,7 @@ void notes_say(struct notes *notes, const char *event, const char *format, ...);
 
 /* --- while serving */
 
-/* From now on no line waits for its reader. */
+/* From now on no line waits for its reader. Until notes_end. */
 void notes_serve(struct notes *notes);
 
 void notes_accepted(struct notes *notes, uint64_t now_ns, const struct peer *peer);

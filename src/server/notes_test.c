@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -218,6 +219,91 @@ static void news_do_not_wait(void **state)
 	all_of(out);
 }
 
+/* The other end of a new terminal, whose end for programs is put in the place of stdout. */
+static int begin_terminal(void)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	int slave;
+
+	assert_true(master >= 0);
+	assert_int_equal(grantpt(master), 0);
+	assert_int_equal(unlockpt(master), 0);
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	assert_true(slave >= 0);
+	begin(false, false);
+	close(out[0]);
+	assert_int_equal(dup2(slave, out[1]), out[1]);
+	close(slave);
+	return master;
+}
+
+/* A full terminal takes a part of a line and then waits: we do not, and no line is cut. */
+static void a_terminal_that_is_not_read(void **state)
+{
+	int master = begin_terminal();
+	uint64_t now_ns = SECOND_NS;
+	unsigned lines = 0;
+	size_t size = 0, length;
+	char payload[SHOWN_BYTES + 1];
+	const char *at;
+	ssize_t n;
+
+	(void)state;
+	memset(payload, 1, SHOWN_BYTES); /* a long line: \x01\x01... */
+	payload[SHOWN_BYTES] = text[0] = 0;
+	notes_serve(&notes);
+	alarm(10);
+	while (!notes.out.left_out) {
+		received(now_ns, payload);
+		now_ns += SECOND_NS / 50;
+		lines++;
+	}
+	assert_true(notes.out.rest_size > 0);
+	assert_int_equal(notes_deadline(&notes), notes.out.window_ns + SECOND_NS);
+	assert_int_equal(fcntl(out[1], F_GETFL) & O_NONBLOCK, 0);
+	fcntl(master, F_SETFL, O_NONBLOCK);
+	while (!strstr(text, "1 line left out\r\n")) {
+		n = read(master, text + size, sizeof(text) - 1 - size);
+		if (n > 0)
+			size += (size_t)n;
+		text[size] = 0;
+		notes_turn(&notes, now_ns += SECOND_NS);
+	}
+	alarm(0);
+	length = strcspn(text, "\n") + 1;
+	for (at = text; strncmp(at, text, length) == 0; at += length)
+		lines--;
+	assert_string_equal(at, "1 line left out\r\n");
+	assert_int_equal(lines, 1);
+	notes_end(&notes);
+	close(master);
+	close(out[1]);
+	all_of(err);
+}
+
+/* A full disk is not the end: the lines come again when there is room. */
+static void a_write_that_fails_for_now(void **state)
+{
+	int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+
+	(void)state;
+	assert_true(full >= 0);
+	begin(false, false);
+	notes.out.descriptor = full;
+	notes_banner(&notes, "journal", "journal");
+	notes_serve(&notes);
+	received(SECOND_NS, "x");
+	assert_false(notes.out.closed);
+	assert_int_equal(notes.out.left_out, 2);
+	notes.out.descriptor = out[1];
+	notes_turn(&notes, 3 * SECOND_NS);
+	received(3 * SECOND_NS, "y");
+	assert_string_equal(all_of(out),
+			    "2 lines left out\nreceived 1 byte from 127.0.0.1:55760: y\n");
+	all_of(err);
+	close(full);
+}
+
 static void a_reader_that_has_gone(void **state)
 {
 	(void)state;
@@ -245,6 +331,8 @@ int main(void)
 		cmocka_unit_test(what_is_left_out_is_told_at_the_end),
 		cmocka_unit_test(a_reader_that_does_not_read),
 		cmocka_unit_test(news_do_not_wait),
+		cmocka_unit_test(a_terminal_that_is_not_read),
+		cmocka_unit_test(a_write_that_fails_for_now),
 		cmocka_unit_test(a_reader_that_has_gone),
 	};
 
