@@ -123,9 +123,11 @@ static void on_timeout(struct client *c)
 
 	if (c->welcomed)
 		failure_set(&why, EXIT_TIMEOUT, 0,
-			    "%" PRIu64 " of %" PRIu64 " acknowledged: no new ack from %s for %g s",
+			    "%" PRIu64 " of %" PRIu64
+			    " acknowledged: no new ack from %s for %g s%s%s",
 			    client_acked(c), total > 0 ? total : client_put(c), c->dial.text,
-			    seconds);
+			    seconds, c->trouble.text[0] != '\0' ? "; last: " : "",
+			    c->trouble.text);
 	else
 		failure_set(&why, EXIT_TIMEOUT, 0, "nothing sent: %s has kept us waiting for %g s",
 			    c->dial.text, seconds);

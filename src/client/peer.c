@@ -85,6 +85,7 @@ static void try_again(struct client *c, const struct failure *why)
 		client_fail(c, why);
 		return;
 	}
+	c->trouble = *why;
 	if (c->phase == PHASE_OPEN && c->now_ns - c->phase_ns >= STEADY_NS)
 		c->attempts = 0;
 	if (!c->down_shown && (!c->welcomed || c->now_ns - c->down_ns >= OUTAGE_SHOWN_NS)) {
@@ -254,6 +255,7 @@ static void pump(struct client *c)
 		c->acked_seen = c->sender.acked;
 		c->acked_ns = c->now_ns;
 		c->attempts = 0;
+		c->trouble.text[0] = '\0';
 	}
 }
 

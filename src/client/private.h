@@ -53,6 +53,7 @@ struct client {
 	uint64_t finished_ns;
 	bool down_shown;
 
+	struct failure trouble; /* why the last connection ended without an ack; empty: none did */
 	struct failure why;
 	bool failed;
 };

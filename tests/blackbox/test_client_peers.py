@@ -444,6 +444,36 @@ def test_a_flood_of_welcomes_is_no_ack(script):
     assert s.served < 30  # and it backs off
 
 
+def test_why_there_was_no_ack_is_said(script):
+    """WELCOME and ERROR in turn: each outage is too short for a line of its own, so the last line has the reason."""
+    def refuse(c):
+        c.welcome()
+        c.error(BUSY, 0, b"come back \x1b[31mlater")
+        while c.sock.recv(1000):  # an end with unread bytes would be a reset, which may overtake the reason
+            pass
+
+    s = script(refuse)
+    done = run("send", s.address, "-w", "1s", input=INPUT, timeout=5)
+    assert done.returncode == 75
+    assert done.stderr == (b"roger: 0 of 9 acknowledged: no new ack from %s for 1 s; last: %s: the server refused us: "
+                           b"come back \\x1b[31mlater\n" % ((s.address.encode(),) * 2))
+
+
+def test_trouble_before_an_ack_is_over(script):
+    """What was wrong before something was acknowledged is no reason any more."""
+    def stuck(c):
+        c.welcome()
+        c.frames(9)
+        while True:
+            c.ack(4)
+            time.sleep(0.1)
+
+    s = script(lambda c: (c.welcome(), c.error(BUSY)), stuck)
+    done = run("send", s.address, "-w", "1s", input=INPUT, timeout=5)
+    assert done.returncode == 75 and s.served == 2
+    assert done.stderr == b"roger: 4 of 9 acknowledged: no new ack from %s for 1 s\n" % s.address.encode()
+
+
 def test_limit_of_this_server(script):
     """Nothing at all is sent when it is known beforehand that something does not fit."""
     state = {}
