@@ -25,6 +25,10 @@ void drain_begin(struct server *server)
 				session_answer(server, s);
 			}
 		}
+		/* What may have become the preface will not any more. */
+		if (s->state == SESSION_OPENING && s->protocol == PROTOCOL_NONE &&
+		    s->queue == QUEUE_NONE && input_size(&s->input))
+			session_take_as_raw(server, s);
 		session_update(server, s);
 	}
 }
@@ -32,12 +36,26 @@ void drain_begin(struct server *server)
 /* Is there something that was read, or belongs to a raw exchange that has begun, and is not stored? */
 static bool is_waiting(const struct server *server)
 {
-	if (server->parked.count || server->ready.count)
+	if (server->parked.count || server->memory_queue.count || server->ready.count)
 		return true;
 	for (uint32_t i = 0; i < server->fresh; i++) {
 		const struct session *s = &server->sessions[i];
 
 		if (s->protocol == PROTOCOL_RAW && s->state == SESSION_RUNNING)
+			return true;
+	}
+	return false;
+}
+
+bool drain_is_owing(const struct server *server)
+{
+	for (uint32_t i = 0; i < server->fresh; i++) {
+		const struct session *s = &server->sessions[i];
+
+		if (s->state == SESSION_FREE || s->state == SESSION_CLOSING)
+			continue;
+		if (s->queue != QUEUE_NONE || (s->flags & FLAG_STUCK) ||
+		    (s->protocol == PROTOCOL_RAW && input_size(&s->input)))
 			return true;
 	}
 	return false;

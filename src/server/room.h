@@ -257,5 +257,7 @@ void drain_begin(struct server *server);
 /* Every turn while draining; true when all is done. */
 bool drain_turn(struct server *server);
 uint64_t drain_deadline(const struct server *server);
+/* Is there a session whose peer has sent what was read, and is not stored? */
+bool drain_is_owing(const struct server *server);
 
 #endif

@@ -425,6 +425,8 @@ static bool settle_journal(struct server *server)
 
 static int stop(struct server *server, int status)
 {
+	bool owing = drain_is_owing(server);
+
 	listeners_close(server); /* paths of unix sockets go */
 	for (uint32_t i = 0; i < server->fresh; i++) {
 		struct session *s = &server->sessions[i];
@@ -432,7 +434,7 @@ static int stop(struct server *server, int status)
 		if (s->state != SESSION_FREE && s->state != SESSION_CLOSING)
 			session_close(server, s, true);
 	}
-	if (status == EXIT_DONE && !journal_stopped(server->journal)) {
+	if (status == EXIT_DONE && (owing || !journal_stopped(server->journal))) {
 		notes_say(&server->notes, "stop",
 			  "not everything that was received became durable in time");
 		status = EXIT_TIMEOUT;

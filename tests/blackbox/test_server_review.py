@@ -6,7 +6,7 @@ import struct
 import helpers
 import pytest
 import roger_client as rc
-from helpers import payloads, wait_until
+from helpers import payloads, receive_all, wait_until
 from test_server_sessions import Native
 
 
@@ -59,3 +59,29 @@ def test_a_parked_hello_fences_a_parked_session(roger, journal):
     newer.until(rc.ACK, 1)
     assert payloads(journal).count(b"y") == 1080
     assert payloads(journal)[-1] == b"two"
+
+
+def test_a_stop_tells_of_what_was_read_and_not_stored(roger, journal):
+    """The disk is full, so what the peer has sent is read and cannot be stored: the stop says so."""
+    server = roger.serve(journal, "--keep-free", "4000GiB")
+    with connect(server.port) as peer:
+        peer.sendall(b"hello")
+        server.err.wait_for("senders wait")
+        wait_all_read(server.port)
+        assert server.terminate() == 75
+        assert "not everything that was received became durable in time" in server.err.text()
+        with pytest.raises(ConnectionResetError):
+            peer.recv(4)
+    assert payloads(journal) == []
+
+
+def test_a_stop_takes_what_looked_like_the_preface(roger, journal):
+    server = roger.serve(journal)
+    with connect(server.port) as peer:
+        peer.sendall(b"ROG")
+        server.out.wait_for("^accepted")
+        wait_all_read(server.port)
+        server.popen.terminate()
+        assert receive_all(peer) == b"ACK!"
+    assert server.wait() == 0
+    assert payloads(journal) == [b"ROG"]
