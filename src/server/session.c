@@ -198,7 +198,9 @@ void session_refuse(struct server *server, struct session *s, enum wire_fault fa
 void session_refuse_last(struct server *server, struct session *s, enum wire_fault fault,
 			 uint64_t seq)
 {
-	if (!session_is_native(s) || s->state != SESSION_RUNNING || is_answered(s)) {
+	bool answers_each = session_is_native(s) || s->protocol == PROTOCOL_LINE;
+
+	if (!answers_each || s->state != SESSION_RUNNING || is_answered(s)) {
 		session_refuse(server, s, fault, seq, NULL);
 		return;
 	}
@@ -421,8 +423,13 @@ void session_update(struct server *server, struct session *s)
 	if (server->draining && session_is_native(s) && s->queue == QUEUE_NONE &&
 	    s->state == SESSION_RUNNING && is_answered(s))
 		session_leave(server, s);
-	if (s->state == SESSION_ENDING && s->fault && is_answered(s))
+	if (s->state == SESSION_ENDING && s->fault && is_answered(s)) {
+		if (!session_is_native(s)) {
+			session_close(server, s, false);
+			return;
+		}
 		leave_with_error(server, s);
+	}
 	if (is_done(server, s)) {
 		session_close(server, s, s->flags & FLAG_BROKEN);
 		return;

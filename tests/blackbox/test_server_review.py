@@ -85,3 +85,12 @@ def test_a_stop_takes_what_looked_like_the_preface(roger, journal):
         assert receive_all(peer) == b"ACK!"
     assert server.wait() == 0
     assert payloads(journal) == [b"ROG"]
+
+
+def test_lines_before_one_that_is_too_long_are_answered(roger, journal):
+    server = roger.serve(journal, "--max-message", "100", listen="line://127.0.0.1:0")
+    with connect(server.port) as peer:
+        peer.sendall(b"a\nb\n" + b"x" * 150)
+        assert peer.recv(100, socket.MSG_WAITALL) == b"ACK 1\nACK 2\n"
+    server.err.wait_for("refused|too")
+    assert payloads(journal) == [b"a", b"b"]
