@@ -553,6 +553,7 @@ static int choose_first(struct reader *r, int64_t from, struct failure *why)
 			       : io_failure(r, why, error, "read its snapshots");
 	if (begin.lowest == 0)
 		begin.lowest = begin.snapshot + 1;
+	vouch(r, begin.snapshot); /* the segments are listed again below */
 	r->next = from > 0 ? (uint64_t)from : 1;
 	if (from < 0) {
 		uint64_t count = (uint64_t)0 - (uint64_t)from;
