@@ -213,3 +213,37 @@ def test_cut_in_the_last_commit(tmp_path, small):
     cases = [(f"{name} cut at {cut}", {**small, name: data[:cut]}) for cut in range(begin - 1, end + 2)]
     none_of(disagreements(tmp_path, cases))
     none_of(disagreements(tmp_path, without_lock(cases[::3])))
+
+
+def test_a_snapshot_claims_what_it_covers(tmp_path):
+    """Its segment is cut off behind record 3; the snapshot, which says 4, is all that vouches for it."""
+    one, two = "00000000000000000001.seg", "00000000000000000002.seg"
+    files = {name: data for name, data in from_document().items() if name not in ("lock", two)}
+    files[one] = files[one][:2 * BLOCK]
+    assert mine(lay(tmp_path / "cut", files))[0][0] == 4
+    none_of(disagreements(tmp_path, [("cut", files)]))
+
+
+def test_a_bad_header_is_never_passed_over(tmp_path):
+    """Segment 2 begins at 5, and what segment 1 still holds of record 5 is dead: not to be shown as if nothing were."""
+    two = "00000000000000000002.seg"
+    files = from_document()
+    for at in (0, 16, 40, 56, 79):
+        journal = lay(tmp_path / f"bad-{at}", {**files, two: flipped(files[two], at, 3)})
+        for command in ("verify", "read"):
+            done = run(command, journal, timeout=10)
+            assert done.returncode == 65 and two in (done.stdout + done.stderr).decode(), (command, at, done)
+
+
+def test_verify_comes_to_an_end(tmp_path):
+    """Two damaged places behind one another, the second one met again after the walk has begun anew."""
+    one = "00000000000000000001.seg"
+    files = from_document()
+    bad = bytearray(files[one])
+    for at in (BLOCK + 8, 2 * BLOCK + 8, 3 * BLOCK - 100, 3 * BLOCK + 8):
+        if at < len(bad):
+            bad[at] ^= 0x10
+    journal = lay(tmp_path / "journal", {**files, one: bytes(bad)})
+    done = run("verify", journal, timeout=10)
+    lines = [line for line in done.stdout.decode().splitlines() if line.startswith("damage")]
+    assert done.returncode == 65 and lines and len(lines) == len(set(lines)), done
