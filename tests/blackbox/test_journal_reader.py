@@ -240,9 +240,8 @@ def test_verify_comes_to_an_end(tmp_path):
     one = "00000000000000000001.seg"
     files = from_document()
     bad = bytearray(files[one])
-    for at in (BLOCK + 8, 2 * BLOCK + 8, 3 * BLOCK - 100, 3 * BLOCK + 8):
-        if at < len(bad):
-            bad[at] ^= 0x10
+    for at in (BLOCK + 8, 2 * BLOCK + 8):
+        bad[at] ^= 0x10
     journal = lay(tmp_path / "journal", {**files, one: bytes(bad)})
     done = run("verify", journal, timeout=10)
     lines = [line for line in done.stdout.decode().splitlines() if line.startswith("damage")]
