@@ -157,6 +157,7 @@ struct server {
 	uint64_t progress; /* of the journal, when parked sessions last tried */
 	bool resuming;     /* parked sessions are having their turn: they may append */
 	bool gate_was_full;
+	bool crowded; /* parked sessions keep half of the receive buffers: others that are running wait, too */
 	bool granting;           /* the head of the memory queue is having its turn */
 	uint64_t large_reserved; /* large memory, and medium pieces, in use when it last tried */
 	uint32_t medium_used;
@@ -202,6 +203,9 @@ void session_close(struct server *server, struct session *s, bool reset);
 
 /* Arm or disarm receiving, set its deadline, close it when it is done. */
 void session_update(struct server *server, struct session *s);
+
+/* Has what the parked ones keep become too much, or little again? Then all are updated. */
+void session_crowd(struct server *server);
 
 /* Its deadline has come. */
 void session_expired(struct server *server, struct session *s);

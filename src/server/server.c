@@ -382,11 +382,15 @@ static int serve(struct server *server)
 			notes_say(&server->notes, "failed", "the event loop has failed");
 			return EXIT_IO;
 		}
-		while (io_next(server->io, &event))
+		while (io_next(server->io, &event)) {
 			dispatch(server, &event);
+			if (server->parked.count && !server->crowded)
+				session_crowd(server);
+		}
 		resume_large(server);
 		resume_parked(server);
 		resume_ready(server);
+		session_crowd(server);
 		expire(server);
 		server->appended = false;
 		journal_ns = journal_turn(server->journal);

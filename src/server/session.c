@@ -357,18 +357,26 @@ void session_expired(struct server *server, struct session *s)
 
 /* --- after everything */
 
+/* It is not listened to, so that buffers are left for those who want to know that we are there. raw: what is stored of an
+ * exchange may only be answered when nothing is readable, so that one goes on. */
+static bool is_crowded_out(const struct server *server, const struct session *s)
+{
+	return server->crowded && s->state == SESSION_RUNNING &&
+	       !(s->protocol == PROTOCOL_RAW && s->appended_seq);
+}
+
 /* Its peer waits for us, not we for it. */
-static bool is_frozen(const struct session *s)
+static bool is_frozen(const struct server *server, const struct session *s)
 {
 	return s->queue != QUEUE_NONE || s->state == SESSION_WELCOMING ||
-	       (s->flags & (FLAG_RUN | FLAG_STUCK));
+	       (s->flags & (FLAG_RUN | FLAG_STUCK)) || is_crowded_out(server, s);
 }
 
 static void update_clock(struct server *server, struct session *s)
 {
 	uint64_t now_ns = io_now(server->io);
 
-	if (is_frozen(s)) {
+	if (is_frozen(server, s)) {
 		if (!s->frozen_ns)
 			s->frozen_ns = now_ns;
 	} else if (s->frozen_ns) {
@@ -380,7 +388,7 @@ static void update_clock(struct server *server, struct session *s)
 
 static bool wants_bytes(const struct server *server, const struct session *s)
 {
-	if ((s->flags & FLAG_ENDED) || is_frozen(s))
+	if ((s->flags & FLAG_ENDED) || is_frozen(server, s))
 		return false;
 	if (s->state == SESSION_FAREWELL)
 		return true;
@@ -408,7 +416,7 @@ static void update_beat(struct server *server, struct session *s)
 		      (s->state == SESSION_OPENING && s->queue != QUEUE_NONE) ||
 		      ((s->state == SESSION_RUNNING || s->state == SESSION_ENDING) &&
 		       (s->appended_seq != s->sent_seq || s->queue != QUEUE_NONE ||
-			(s->flags & FLAG_STUCK))));
+			is_crowded_out(server, s) || (s->flags & FLAG_STUCK))));
 
 	if (!waits)
 		s->beat_ns = NEVER_NS;
@@ -439,4 +447,17 @@ void session_update(struct server *server, struct session *s)
 	update_beat(server, s);
 	timers_set(&server->timers, session_index(server, s),
 		   earlier(deadline(server, s), s->beat_ns));
+}
+
+void session_crowd(struct server *server)
+{
+	uint32_t count = server->plan.buffer_count;
+	uint32_t enough = server->crowded ? count - count / 4 : count / 2;
+	bool crowded = server->parked.count && io_buffers_free(server->io) < enough;
+
+	if (crowded == server->crowded)
+		return;
+	server->crowded = crowded;
+	for (uint32_t i = 0; i < server->fresh; i++)
+		session_update(server, &server->sessions[i]);
 }

@@ -94,3 +94,26 @@ def test_lines_before_one_that_is_too_long_are_answered(roger, journal):
         assert peer.recv(100, socket.MSG_WAITALL) == b"ACK 1\nACK 2\n"
     server.err.wait_for("refused|too")
     assert payloads(journal) == [b"a", b"b"]
+
+
+def test_a_full_disk_does_not_make_the_server_deaf(roger, journal):
+    """More senders wait for the disk than there are receive buffers (with 64 MiB, some 90): a newcomer is still welcomed,
+    and who was welcomed before hears WAIT, also when half of its message has not been read yet."""
+    server = roger.serve(journal, "--quiet", "--keep-free", "4000GiB", "--message-timeout", "1s", "--heartbeat", "200ms")
+    half = Native(server.port, "half")
+    half.until(rc.WELCOME)
+    frame = rc.frame(half.stream, 1, b"z" * 3000)
+    half.socket.sendall(frame[:1000])
+    wait_all_read(server.port)
+    senders = []
+    for number in range(130):
+        sender = Native(server.port, f"sender {number}")
+        sender.socket.settimeout(3)
+        sender.until(rc.WELCOME)
+        sender.send(b"x" * 1000)
+        senders.append(sender)
+    half.socket.sendall(frame[1000:])
+    for peer in [half] * 10 + senders[-2:]:
+        assert peer.take() == (rc.WAIT,)
+    server.kill()
+    assert payloads(journal) == []
