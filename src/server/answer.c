@@ -135,12 +135,14 @@ void session_answer(struct server *server, struct session *s)
 	s->flags |= FLAG_OPENED;
 	s->out_size = (uint32_t)size;
 	s->out_sent = 0;
+	s->out_ns = io_now(server->io);
 	send_out(server, s);
 }
 
 void session_sent(struct server *server, struct session *s, int result)
 {
 	if (result > 0 && (s->out_sent += (uint32_t)result) < s->out_size) {
+		s->out_ns = io_now(server->io);
 		send_out(server, s);
 		return;
 	}

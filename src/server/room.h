@@ -79,6 +79,7 @@ struct session {
 	uint64_t last_ns;   /* last byte or answer */
 	uint64_t frozen_ns; /* since when these stand still, 0: they do not */
 	uint64_t beat_ns;   /* next heartbeat */
+	uint64_t out_ns;    /* when the peer last took something of `out` */
 
 	uint64_t appended_seq;   /* the last message in the journal ... */
 	uint64_t durable_seq;    /* ... the last that may be acknowledged (from the gate) ... */

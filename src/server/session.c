@@ -310,6 +310,12 @@ static uint64_t deadline(const struct server *server, const struct session *s)
 	return NEVER_NS;
 }
 
+/* Until when the peer must take something of what is being sent. TCP gives up by itself; a unix socket does not. */
+static uint64_t out_deadline(const struct session *s)
+{
+	return s->out ? s->out_ns + USER_TIMEOUT_MS * MS_NS : NEVER_NS;
+}
+
 /* A deadline has passed that the peer should have kept. */
 static void give_up(struct server *server, struct session *s)
 {
@@ -345,6 +351,12 @@ void session_expired(struct server *server, struct session *s)
 {
 	uint64_t now_ns = io_now(server->io);
 
+	if (out_deadline(s) <= now_ns) {
+		notes_peer(&server->notes, now_ns, "reset", &s->peer,
+			   "does not take its answers: reset");
+		session_close(server, s, true);
+		return;
+	}
 	if (s->beat_ns <= now_ns) {
 		s->beat_ns = now_ns + server->config->heartbeat_ns;
 		s->wants |= WANT_BEAT;
@@ -446,7 +458,7 @@ void session_update(struct server *server, struct session *s)
 	update_armed(server, s);
 	update_beat(server, s);
 	timers_set(&server->timers, session_index(server, s),
-		   earlier(deadline(server, s), s->beat_ns));
+		   earlier(earlier(deadline(server, s), out_deadline(s)), s->beat_ns));
 }
 
 void session_crowd(struct server *server)

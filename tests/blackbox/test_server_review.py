@@ -117,3 +117,20 @@ def test_a_full_disk_does_not_make_the_server_deaf(roger, journal):
         assert peer.take() == (rc.WAIT,)
     server.kill()
     assert payloads(journal) == []
+
+
+@pytest.mark.skipif(not helpers.FULL, reason="takes half a minute")
+def test_a_peer_that_never_reads_is_let_go(roger, journal, tmp_path):
+    path = tmp_path / "socket"
+    server = roger.serve(journal, "--quiet", listen=f"line+unix:{path}")
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(str(path))
+        peer.settimeout(1)
+        with pytest.raises(TimeoutError):
+            while True:
+                peer.sendall(b"a\n" * 2000)
+        server.err.wait_for("does not take its answers: reset$", timeout=40)
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            while True:
+                peer.send(b"a\n")
+    assert server.terminate() == 0
