@@ -2,9 +2,12 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/must.h"
 #include "server/room.h"
 
-enum { ADDRESSES_MAX = 8 }; /* of one name: more are not looked at */
+static const struct address everywhere = { .protocol = PROTOCOL_NONE,
+					   .host = "0.0.0.0",
+					   .port = ADDRESS_PORT_DEFAULT };
 
 static const char *endpoint_text(const struct listener *listener, char *out, size_t room)
 {
@@ -36,27 +39,49 @@ static int listen_at(struct server *server, const struct io_endpoint *at, enum p
 	return 0;
 }
 
-/* All addresses of a name; the machine may lack a family (IPv6), but then another must work. */
-static int listen_on(struct server *server, const struct address *address, struct failure *why)
+static int find(const struct address *address, struct listener_place *place, struct failure *why)
 {
-	struct io_endpoint found[ADDRESSES_MAX];
-	unsigned count = 1, opened = 0;
 	const char *reason = NULL;
+	char text[ADDRESS_TEXT_SIZE];
+
+	place->address = address;
+	if (address->is_unix) {
+		place->count = 1;
+		place->found[0] = (struct io_endpoint){ .peer.family = PEER_UNIX };
+		snprintf(place->found[0].path, sizeof(place->found[0].path), "%s", address->path);
+		return 0;
+	}
+	if (io_resolve(address->host, address->port, true, place->found, ADDRESSES_MAX,
+		       &place->count, &reason))
+		return failure_set(why, EXIT_LISTEN, 0, "listen %s: %s",
+				   address_text(address, text), reason);
+	return 0;
+}
+
+int listeners_find(struct server *server, struct failure *why)
+{
+	const struct server_config *config = server->config;
+	int r = 0;
+
+	server->place_count = config->listen_count ? config->listen_count : 1;
+	must(server->place_count <= LISTENERS_MAX);
+	if (!config->listen_count)
+		return find(&everywhere, &server->places[0], why);
+	for (unsigned i = 0; i < server->place_count && !r; i++)
+		r = find(&config->listen[i], &server->places[i], why);
+	return r;
+}
+
+/* All addresses of a name; the machine may lack a family (IPv6), but then another must work. */
+static int listen_on(struct server *server, const struct listener_place *place,
+		     struct failure *why)
+{
+	unsigned opened = 0;
 	char text[ADDRESS_TEXT_SIZE];
 	int r = 0;
 
-	if (address->is_unix) {
-		found[0] = (struct io_endpoint){ .peer.family = PEER_UNIX };
-		snprintf(found[0].path, sizeof(found[0].path), "%s", address->path);
-	} else {
-		r = io_resolve(address->host, address->port, true, found, ADDRESSES_MAX, &count,
-			       &reason);
-		if (r)
-			return failure_set(why, EXIT_LISTEN, 0, "listen %s: %s",
-					   address_text(address, text), reason);
-	}
-	for (unsigned i = 0; i < count; i++) {
-		r = listen_at(server, &found[i], address->protocol);
+	for (unsigned i = 0; i < place->count; i++) {
+		r = listen_at(server, &place->found[i], place->address->protocol);
 		if (r == 0)
 			opened++;
 		else if (r != -EAFNOSUPPORT && r != -EADDRNOTAVAIL)
@@ -64,25 +89,16 @@ static int listen_on(struct server *server, const struct address *address, struc
 	}
 	if (opened && (r == 0 || r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL))
 		return 0;
-	return failure_set(why, EXIT_LISTEN, -r, "listen %s", address_text(address, text));
+	return failure_set(why, EXIT_LISTEN, -r, "listen %s", address_text(place->address, text));
 }
 
 int listeners_open(struct server *server, struct failure *why)
 {
-	static const struct address everywhere = { .protocol = PROTOCOL_NONE,
-						   .host = "0.0.0.0",
-						   .port = ADDRESS_PORT_DEFAULT };
-	const struct server_config *config = server->config;
-	int r;
+	int r = 0;
 
-	if (!config->listen_count)
-		return listen_on(server, &everywhere, why);
-	for (unsigned i = 0; i < config->listen_count; i++) {
-		r = listen_on(server, &config->listen[i], why);
-		if (r)
-			return r;
-	}
-	return 0;
+	for (unsigned i = 0; i < server->place_count && !r; i++)
+		r = listen_on(server, &server->places[i], why);
+	return r;
 }
 
 static bool is_local(const struct peer *peer)

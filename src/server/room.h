@@ -122,6 +122,15 @@ struct session_list {
 	uint32_t count;
 };
 
+enum { ADDRESSES_MAX = 8 }; /* of one name: more are not looked at */
+
+/* Where to listen. */
+struct listener_place {
+	const struct address *address;
+	struct io_endpoint found[ADDRESSES_MAX];
+	unsigned count;
+};
+
 struct listener {
 	io_socket socket;
 	uint8_t protocol;
@@ -137,6 +146,8 @@ struct server {
 	bool not_durable;
 	struct notes notes;
 
+	struct listener_place places[LISTENERS_MAX];
+	unsigned place_count;
 	struct listener listeners[LISTENERS_MAX];
 	unsigned listener_count;
 	bool accepting;
@@ -172,7 +183,9 @@ struct server {
 
 /* --- listener.c */
 
-/* Listen on all that the configuration says. 0 or -errno with *why. */
+/* Look up where to listen: what is not found is told before a journal is made. 0 or -errno with *why. */
+int listeners_find(struct server *server, struct failure *why);
+/* Listen on all that was found. 0 or -errno with *why. */
 int listeners_open(struct server *server, struct failure *why);
 void listeners_banner(struct server *server);
 void listeners_accept(struct server *server, bool armed);

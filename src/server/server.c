@@ -223,6 +223,8 @@ static int start(struct server *server, struct failure *why)
 			return failure_set(why, EXIT_IO, -r, "signals");
 	}
 	if (!r)
+		r = listeners_find(server, why);
+	if (!r)
 		r = open_journal(server, why);
 	if (!r)
 		r = listeners_open(server, why);

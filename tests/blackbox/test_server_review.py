@@ -6,7 +6,7 @@ import struct
 import helpers
 import pytest
 import roger_client as rc
-from helpers import payloads, receive_all, wait_until
+from helpers import payloads, receive_all, run, wait_until
 from test_server_sessions import Native
 
 
@@ -134,3 +134,11 @@ def test_a_peer_that_never_reads_is_let_go(roger, journal, tmp_path):
             while True:
                 peer.send(b"a\n")
     assert server.terminate() == 0
+
+
+def test_an_unknown_name_leaves_no_journal(tmp_path):
+    journal = tmp_path / "journal"
+    done = run("serve", "--listen", "nosuch.invalid:1", "--journal", journal)
+    assert done.returncode == 71
+    assert b"listen nosuch.invalid:1: " in done.stderr
+    assert not journal.exists()
