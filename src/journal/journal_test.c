@@ -435,6 +435,32 @@ static void test_sizes_that_do_not_fit(void **state)
 	}
 }
 
+/* What a snapshot covers counts as durable: it must not be written before it is. */
+static void test_snapshot_waits_for_durable(void **state)
+{
+	struct journal *j = open_it();
+	struct stream_state s;
+	struct journal_stream stream = open_stream(j, "a", &s);
+	uint64_t index;
+
+	(void)state;
+	settle(j); /* a spare is there */
+	index = j->store.current.index;
+	while (j->store.current.index == index)
+		assert_int_equal(append(j, "a", stream, 1, 4000, NULL), 0);
+	assert_true(j->store.snapshot_pending);
+	for (int i = 0; i < 200; i++) {
+		journal_turn(j); /* its write stays in flight */
+		assert_int_not_equal(j->store.job_running ? j->store.job.kind : JOB_NONE, JOB_SNAPSHOT);
+		if (door.job != NULL)
+			finish_job(j);
+	}
+	assert_int_equal(j->store.snapshot_index, 0);
+	settle(j);
+	assert_int_equal(j->store.snapshot_index, index);
+	kill_it(j);
+}
+
 static void test_volatile(void **state)
 {
 	struct journal_config c = config();
@@ -473,6 +499,7 @@ int main(void)
 		ROW(one_server),
 		ROW(empty_starts_leave_nothing),
 		ROW(sizes_that_do_not_fit),
+		ROW(snapshot_waits_for_durable),
 		ROW(volatile),
 	};
 
