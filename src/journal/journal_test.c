@@ -451,7 +451,8 @@ static void test_snapshot_waits_for_durable(void **state)
 	assert_true(j->store.snapshot_pending);
 	for (int i = 0; i < 200; i++) {
 		journal_turn(j); /* its write stays in flight */
-		assert_int_not_equal(j->store.job_running ? j->store.job.kind : JOB_NONE, JOB_SNAPSHOT);
+		assert_int_not_equal(j->store.job_running ? j->store.job.kind : JOB_NONE,
+				     JOB_SNAPSHOT);
 		if (door.job != NULL)
 			finish_job(j);
 	}
