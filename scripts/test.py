@@ -32,7 +32,7 @@ SANITIZER_ENV = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
-    "N": "8",  # random histories of the crash test: each takes five times as long
+    "N": "8",  # random histories of the journal (history_test): each takes five times as long
 }
 SLOWER = {"unit": 1, "asan": 3, "tsan": 5}  # how much longer than its own limit a test may take under a sanitizer
 BLACKBOX_TIMEOUT_S = 240
