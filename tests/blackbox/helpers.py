@@ -116,6 +116,14 @@ class Process:
     def running(self):
         return self.popen.poll() is None
 
+    def feed_last(self, data):
+        """The end of its standard input. The process may have ended meanwhile: then its exit status tells."""
+        try:
+            self.stdin.write(data)
+            self.stdin.close()
+        except BrokenPipeError:
+            pass
+
     def wait(self, timeout=PATIENCE_S):
         """The exit status; output is complete afterwards."""
         try:

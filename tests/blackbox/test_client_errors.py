@@ -97,8 +97,7 @@ def test_not_acknowledged_in_time(roger, journal):
     client.stdin.flush()
     wait_until(lambda: durable(journal) >= 1, "one acknowledged")
     server.kill()
-    client.stdin.write(b"two\n")
-    client.stdin.close()
+    client.feed_last(b"two\n")
     assert client.wait() == 75
     assert "1 of 2 acknowledged" in client.err.text()
 
@@ -227,11 +226,7 @@ def test_taken_over(roger, journal):
     first.stdin.flush()
     wait_until(lambda: durable(journal) >= 1, "one acknowledged")
     ok(run("send", server.address, "--stream", "s", "two"))
-    first.stdin.write(b"three\n")
-    try:
-        first.stdin.close()
-    except BrokenPipeError:
-        pass
+    first.feed_last(b"three\n")
     assert first.wait() == 69
     assert payloads(journal) == [b"one", b"two"]
 
@@ -246,8 +241,7 @@ def test_server_that_has_lost_everything(roger):
     wait_until(lambda: durable(first) >= 1, "one acknowledged")
     server.kill()
     roger.serve(second, "--quiet", listen=[server.address])
-    client.stdin.write(b"two\n")
-    client.stdin.close()
+    client.feed_last(b"two\n")
     assert client.wait() not in (0, 75)
     assert "roger: " in client.err.text()
     assert payloads(second) == []

@@ -116,8 +116,7 @@ def test_gap_is_found_and_can_be_accepted(roger):
     wait_until(lambda: durable(lost) >= 1, "one acknowledged")
     server.kill()
     server = roger.serve(fresh, "--quiet", listen=[server.address])
-    client.stdin.write(b"two\n")
-    client.stdin.close()
+    client.feed_last(b"two\n")
     client.wait()
     stored = records(fresh)
     if stored:  # accepted: it is recorded as a gap, and verify tells
