@@ -6,6 +6,12 @@
 #   make install    to PREFIX, below DESTDIR            make setup      install what all of this needs
 #   make clean      remove what was built
 #
+# The proof (docs/reliability.md); make proof runs all of it, in at most 25 minutes on two cores:
+#
+#   make sim SEEDS=n [SEED=x]     the simulator             make crash ROUNDS=n   real kills and power cuts
+#   make mutants [ONLY=M1,M7]     broken on purpose         make fuzz SECONDS=n   hostile bytes
+#   make enumerate                every crash, every bit    make coverage         lines and branches
+#
 # Nothing here but `make setup` installs anything.
 
 MESON = meson
@@ -14,7 +20,13 @@ PREFIX = /usr/local
 DESTDIR =
 ARGS =
 
-.PHONY: all run demo test sanitize lint install clean setup
+SEEDS = 2000
+SEED =
+ONLY =
+ROUNDS = 30
+SECONDS = 60
+
+.PHONY: all run demo test sanitize lint install clean setup proof sim mutants enumerate crash fuzz coverage
 .DEFAULT_GOAL := all
 
 all: build/build.ninja
@@ -38,12 +50,33 @@ sanitize:
 lint:
 	@scripts/lint
 
+proof:
+	@scripts/python scripts/proof.py $(ARGS)
+
+sim:
+	@scripts/python tests/sim/run.py --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+mutants:
+	@scripts/python tests/mutants/run.py $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+enumerate:
+	@scripts/python tests/enumerate/run.py $(ARGS)
+
+crash:
+	@scripts/python tests/crash/run.py --rounds $(ROUNDS) $(ARGS)
+
+fuzz:
+	@scripts/python fuzz/run.py --seconds $(SECONDS) $(ARGS)
+
+coverage:
+	@scripts/python scripts/coverage.py $(ARGS)
+
 install: all
 	install -D -m 755 build/roger '$(DESTDIR)$(PREFIX)/bin/roger'
 	install -D -m 644 man/roger.1 '$(DESTDIR)$(PREFIX)/share/man/man1/roger.1'
 
 clean:
-	rm -rf build build-asan build-tsan build-clang
+	rm -rf build build-asan build-tsan build-clang build-mutants build-coverage build-fuzz
 
 setup:
 	@scripts/setup all
