@@ -1,0 +1,95 @@
+/* check: what was sent, what was acknowledged, what was seen; and that they fit.
+ *
+ * Messages describe themselves (message_make), so that whoever meets one, on the wire, on the medium or in a reader, knows whose it
+ * is. The checks share no code with what they check: taps read the wire from docs/protocol.md's layout, the audit reads the medium from
+ * docs/journal.md's. A broken invariant is world_fail. */
+#ifndef ROGER_SIM_CHECK_H
+#define ROGER_SIM_CHECK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "disk.h"
+#include "fault.h"
+#include "process.h"
+
+/* --- messages that describe themselves */
+
+enum { MESSAGE_HEAD = 32 };
+
+struct message {
+	uint32_t sender;  /* which client of the scenario: 1, 2 ... */
+	uint32_t run;     /* 0 for a stream that is the same in each run (--resume) */
+	uint64_t number;  /* in that run: 1, 2, 3 ... */
+};
+
+/* Writes the message into out (at least MESSAGE_HEAD + 1 bytes, none of them a newline or NUL) and returns its size: drawn from sender, run and number
+ * alone, between MESSAGE_HEAD and `most`, now and then the most. Printable. */
+size_t message_make(const struct message *message, size_t most, uint8_t *out);
+
+/* Is it one, whole and unchanged? */
+bool message_read(const uint8_t *data, size_t size, struct message *ret);
+
+/* --- the checks of one seed */
+
+struct check_config {
+	enum sim_mode mode;
+	struct disk *disk;
+	const char *directory;  /* of the journal, on that disk: "/data/journal" */
+	uint64_t keep_bytes;    /* the server's option: 0: nothing may ever be missing */
+	bool no_journal;
+	uint64_t memory_budget; /* of a server process, bytes */
+	unsigned descriptors_budget;
+};
+
+void check_begin(const struct check_config *config);
+void check_end(void);
+
+/* A sender of the scenario says what it will send: its stream (native: 16 bytes; plain: NULL), and that messages of this run and up to this number
+ * exist. Called again when a further run begins. resume: run is 0, the stream is the numbers 1 .. last. */
+void check_sender(uint32_t sender, const uint8_t stream[16], uint32_t run, uint64_t last,
+		  bool resume);
+
+/* A client process has ended by itself: with 0, all of that run must be acknowledged and on the medium. Its other exits must be among the
+ * documented ones for what has happened (69 fenced or refused, 75 timeout, 65 only where the server had really lost something). */
+void check_client_ended(uint32_t sender, uint32_t run, uint64_t last, int status);
+
+/* A server process has begun, has ended: status 65 is allowed in corruption mode only; 73 when another has the lock; 74 after an injected error; 0 after SIGTERM. */
+void check_server_started(struct process *process);
+void check_server_ended(struct process *process);
+
+/* --- taps: called by sim_io for sockets of server processes, with the connection's number */
+void check_received(struct process *server, uint64_t connection, const uint8_t *data, size_t size);
+void check_sending(struct process *server, uint64_t connection, const uint8_t *data, size_t size); /* at io_send: the claim is made */
+void check_closed(struct process *server, uint64_t connection);
+
+/* An error of a write or flush has been delivered to this server: nothing may be acknowledged by it any more. */
+void check_io_error(struct process *server);
+
+/* --- readers: a record as it was shown, beside a running server or alone */
+struct check_record {
+	uint64_t number;
+	const uint8_t *stream; /* 16 bytes */
+	uint64_t seq;
+	const uint8_t *payload;
+	size_t size;
+	bool gap;
+};
+void check_seen(const struct check_record *record);
+
+/* A reader was told of damage. */
+void check_damage_told(const char *who, const char *text);
+
+/* --- after the last crash: one pass over the whole journal */
+void check_whole_begin(void);
+void check_whole_record(const struct check_record *record);
+void check_whole_end(uint64_t *ret_records);  /* everything acknowledged was there; nothing else that nobody sent */
+
+/* Corruption mode: bytes have been damaged on purpose (from now on acknowledged messages may be missing, if that is reported). */
+void check_corrupted(void);
+
+/* Claimed so far (acks and answers that went out), for progress and liveness. */
+uint64_t check_acknowledged(void);
+
+#endif
