@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "base/must.h"
+#include "base/mutant.h"
 
 void sender_init(struct sender *s, const struct sender_config *config)
 {
@@ -45,7 +46,7 @@ static int compare(struct sender *s, const uint8_t *data, uint32_t size)
 
 	s->compare_h = history_next(s->compare_h, frame_checksum(s->seed, seq, size, data));
 	s->compare_left--;
-	if (s->compare_left == 0 && s->compare_h != s->compare_want) {
+	if (s->compare_left == 0 && s->compare_h != s->compare_want && !MUTANT(214)) {
 		end(s, END_DIFFERENT, s->base, 0);
 		return -EBADMSG;
 	}
@@ -293,7 +294,7 @@ static void welcome_again(struct sender *s, const struct wire_welcome *welcome,
 		s->h = 0;
 		return;
 	}
-	if (welcome->last > s->acked && welcome->writer != s->config.writer) {
+	if (welcome->last > s->acked && welcome->writer != s->config.writer && !MUTANT(26)) {
 		end(s, END_WRITER, welcome->last, sender_doubt(s));
 		return;
 	}
@@ -301,7 +302,7 @@ static void welcome_again(struct sender *s, const struct wire_welcome *welcome,
 		end(s, END_AHEAD, welcome->last, sender_doubt(s));
 		return;
 	}
-	if (place.h != welcome->h) {
+	if (place.h != welcome->h && !MUTANT(114)) {
 		end(s, END_HISTORY, welcome->last, sender_doubt(s));
 		return;
 	}
@@ -351,7 +352,7 @@ static bool apply_ack(struct sender *s, uint64_t seq, uint64_t record)
 {
 	struct place place;
 
-	if (!place_find(s, seq, s->sent, &place))
+	if (!place_find(s, seq, MUTANT(22) ? s->ring.tail : s->sent, &place))
 		return false;
 	acknowledge(s, &place, record);
 	return true;
@@ -498,7 +499,7 @@ bool sender_expired(const struct sender *s, uint64_t boot_ns)
 {
 	if (s->config.mode != SENDER_EPHEMERAL || !s->welcomed || s->used_ns == 0)
 		return false;
-	return boot_ns - s->used_ns >= EPHEMERAL_RESUME_NS;
+	return boot_ns - s->used_ns >= EPHEMERAL_RESUME_NS && !MUTANT(23);
 }
 
 void sender_give_up(struct sender *s, enum sender_end why)

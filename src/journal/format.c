@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/must.h"
+#include "base/mutant.h"
 
 enum {
 	SEGMENT_CHECKSUM_AT = 12, /* of a segment header and of a snapshot header */
@@ -96,7 +97,7 @@ static uint32_t batch_checksum(const uint8_t *in, const uint8_t salt[SALT_SIZE],
 	uint32_t crc;
 
 	put_u64(number, index);
-	crc = crc32c(0, salt, SALT_SIZE);
+	crc = MUTANT(18) ? 0 : crc32c(0, salt, SALT_SIZE);
 	crc = crc32c(crc, number, sizeof(number));
 	return crc32c(crc, in + BATCH_CHECKSUM_AT + 4, BATCH_HEADER_SIZE - BATCH_CHECKSUM_AT - 4);
 }
@@ -175,7 +176,8 @@ static bool batch_fits(const struct batch_header *h)
 	if (h->segment_first == 0 || h->segment_first > h->record ||
 	    h->record > (uint64_t)INT64_MAX)
 		return false;
-	if (h->durable >= h->record || (h->flags & ~(uint32_t)BATCH_FLAGS_ALL) != 0)
+	if ((h->durable >= h->record && !MUTANT(9)) ||
+	    (h->flags & ~(uint32_t)BATCH_FLAGS_ALL) != 0)
 		return false;
 	if (h->count > 0)
 		return batch_run_fits(h);
@@ -222,7 +224,7 @@ uint32_t batch_frames_check(const struct batch_header *header, const uint8_t *fr
 		if (room < FRAME_HEADER_SIZE)
 			return i + 1;
 		frame = frame_get_header(frames + at);
-		if (frame.size > room - FRAME_HEADER_SIZE)
+		if (frame.size > room - FRAME_HEADER_SIZE && !MUTANT(19))
 			return i + 1;
 		if (frame.checksum != frame_checksum(seed, header->first_seq + i, frame.size,
 						     frames + at + FRAME_HEADER_SIZE))
@@ -231,7 +233,8 @@ uint32_t batch_frames_check(const struct batch_header *header, const uint8_t *fr
 		at += FRAME_HEADER_SIZE + frame.size;
 	}
 	*ret_offset = at;
-	if (at != header->bytes || (header->count > 0 && h != header->h_after))
+	if (at != header->bytes ||
+	    (header->count > 0 && h != header->h_after && !MUTANT(14)))
 		return header->count + 1;
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/must.h"
+#include "base/mutant.h"
 #include "clock/clock.h"
 #include "journal/private.h"
 
@@ -261,7 +262,8 @@ static int check_stream(struct journal *j, const struct journal_batch *batch)
 {
 	const struct stream_entry *entry = &j->streams.entries[batch->stream.entry];
 
-	if (entry->epoch != batch->stream.epoch)
+	if (entry->epoch != batch->stream.epoch && !MUTANT(12) &&
+	    !(MUTANT(10) && entry->last_seq == 0))
 		return -ESTALE;
 	if (batch->gap) {
 		if (batch->first_seq <= entry->last_seq + 1 || batch->h_before != 0)
@@ -341,7 +343,7 @@ uint64_t journal_next_record(const struct journal *j)
 
 uint64_t journal_durable(const struct journal *j)
 {
-	return j->durable;
+	return MUTANT(1) ? j->next_record - 1 : j->durable;
 }
 
 uint64_t journal_progress(const struct journal *j)
@@ -390,6 +392,8 @@ void journal_written(struct journal *j, struct io_write *write, int result)
 {
 	struct staging *s = (struct staging *)write;
 
+	if (MUTANT(4) && result != 0)
+		result = file_flush(write->file);
 	if (result != 0) {
 		/* J2: final, whatever a second try would say. */
 		j->flying--;

@@ -15,6 +15,7 @@
 
 #include "base/bytes.h"
 #include "base/must.h"
+#include "base/mutant.h"
 #include "clock/clock.h"
 #include "journal/opening.h"
 
@@ -422,7 +423,7 @@ static int walk_live(struct opening *o)
 		o->claim = walk_claim(walk);
 	if (result < 0)
 		result = opening_unreadable(o, result, place.what);
-	else if (o->next <= o->claim)
+	else if (o->next <= (MUTANT(8) ? walk_claim(walk) : o->claim))
 		result = damage_at(o, &place);
 out:
 	walk_destroy(walk);
@@ -473,7 +474,7 @@ static int flush_sources(struct opening *o)
 		char name[SEGMENT_NAME_SIZE];
 		int error;
 
-		if (!o->dirty[i])
+		if (!o->dirty[i] || MUTANT(29))
 			continue;
 		error = segment_open(&o->set, &o->set.list[i]);
 		if (error == 0)

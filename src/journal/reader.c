@@ -20,6 +20,7 @@
 
 #include "base/limits.h"
 #include "base/must.h"
+#include "base/mutant.h"
 #include "clock/clock.h"
 #include "journal/beginning.h"
 #include "journal/lock_view.h"
@@ -129,6 +130,8 @@ static int reload(struct reader *r, enum reload how, struct failure *why)
 		segments_free(&r->set);
 	r->set = set;
 	r->set_loaded = true;
+	for (uint32_t i = 0; MUTANT(227) && i < set.count; i++)
+		vouch(r, set.list[i].first != 0 ? set.list[i].first - 1 : 0);
 	error = walk_create(&r->set, r->next, 0, &r->walk);
 	return error == 0 ? 0 : io_failure(r, why, error, "read");
 }
@@ -186,7 +189,7 @@ static int vouch_for(struct reader *r, struct failure *why)
 	vouch(r, walk_claim(r->walk));
 	if (r->vouched > before)
 		return 1;
-	if (!r->lock.taken)
+	if (!r->lock.taken && !MUTANT(127))
 		return lock_and_reload(r, why);
 	/* What was read under the lock is on the disk once a flush that came after has succeeded. Never tried twice (J2). */
 	result = segment_open(&r->set, &r->set.list[r->batch.position]);
@@ -194,7 +197,7 @@ static int vouch_for(struct reader *r, struct failure *why)
 		result = file_flush(r->set.list[r->batch.position].file);
 	if (result != 0)
 		return io_failure(r, why, result, "flush");
-	r->flushed_reads = r->batch_reads;
+	r->flushed_reads = MUTANT(27) ? UINT64_MAX : r->batch_reads;
 	return 1;
 }
 
@@ -319,7 +322,8 @@ static int not_found(struct reader *r, const struct walk_place *place, struct fa
 
 static bool may_show(const struct reader *r, uint64_t number)
 {
-	return number <= r->vouched || (r->lock.taken && r->batch_reads <= r->flushed_reads);
+	return number <= r->vouched ||
+	       ((r->lock.taken || MUTANT(127)) && r->batch_reads <= r->flushed_reads);
 }
 
 /* The record at the reader's place in its batch; its frames have been checked. */

@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/must.h"
+#include "base/mutant.h"
 #include "journal/private.h"
 
 int staging_init(struct journal *j)
@@ -164,6 +165,10 @@ int staging_put_seal(struct journal *j)
 	int result;
 
 	must(staging_is_idle(j));
+	if (MUTANT(24)) {
+		j->claimed = j->durable;
+		return 0;
+	}
 	result = open_commit(j, BATCH_HEADER_SIZE, true);
 	if (result != 0)
 		return result;
@@ -207,7 +212,7 @@ static void stamp(struct journal *j, struct staging *s)
 	while (at < s->size) {
 		must(batch_header_decode(s->memory + at, s->size - at, s->salt, s->segment_index,
 					 &header) == FORMAT_OK);
-		header.durable = j->durable;
+		header.durable = MUTANT(109) ? header.record - 1 : j->durable;
 		if (at + BATCH_HEADER_SIZE + header.bytes == s->size)
 			header.flags |= BATCH_LAST;
 		batch_header_encode(s->memory + at, &header, s->salt, s->segment_index);
@@ -263,6 +268,8 @@ void staging_complete(struct journal *j, struct staging *done)
 			j->store.current_begun = true;
 		s->state = STAGING_FREE;
 	}
+	if (MUTANT(2) && done->last_record > j->durable)
+		j->durable = done->last_record;
 	j->queue_count -= taken;
 	memmove(j->queue, j->queue + taken, j->queue_count * sizeof(j->queue[0]));
 	if (taken != 0) {

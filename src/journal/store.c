@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/must.h"
+#include "base/mutant.h"
 #include "clock/clock.h"
 #include "journal/private.h"
 
@@ -36,13 +37,15 @@ int store_publish_segment(struct store_job *job)
 	error = file_write(job->file, job->block, job->block_size, 0);
 	if (error != 0)
 		return failed_at(job, "write segment header", error);
-	error = file_flush(job->file);
+	error = MUTANT(7) ? 0 : file_flush(job->file);
 	if (error != 0)
 		return failed_at(job, "flush new segment", error);
 	segment_name(job->header.index, name);
 	error = file_rename(job->directory, NAME_SEGMENT_NEW, name, false);
 	if (error != 0)
 		return failed_at(job, "rename new segment", error);
+	if (MUTANT(3) || (MUTANT(28) && job->kind == JOB_SPARE))
+		return 0;
 	error = file_flush_directory(job->directory);
 	if (error != 0) {
 		job->fatal = true;
@@ -113,7 +116,7 @@ static int run_reuse(struct store_job *job)
 	if (error != 0)
 		return failed_at(job, "rename old segment", error);
 	job->gone = true;
-	error = file_flush_directory(job->directory);
+	error = MUTANT(31) ? 0 : file_flush_directory(job->directory);
 	if (error != 0) {
 		job->fatal = true;
 		return failed_at(job, "flush journal directory", error);
@@ -274,7 +277,7 @@ bool store_roll(struct journal *j, uint64_t f)
 	store->current = store->spare;
 	store->current.first = f;
 	store->spare_ready = false;
-	store->zero_wanted = false;
+	store->zero_wanted = MUTANT(25) && store->zero_wanted;
 	return true;
 }
 
@@ -294,8 +297,10 @@ static struct store_segment *retirable(struct journal *j, uint64_t more)
 	if (store->list_start == store->list_count)
 		return NULL;
 	oldest = &store->list[store->list_start];
-	if (!oldest->closed || oldest->index > store->snapshot_old_index ||
-	    oldest->index > store->snapshot_index || oldest->index == store->closing.index)
+	if (!oldest->closed || oldest->index == store->closing.index)
+		return NULL;
+	if ((oldest->index > store->snapshot_old_index && !MUTANT(16) && !MUTANT(32)) ||
+	    (oldest->index > store->snapshot_index && !MUTANT(16)))
 		return NULL;
 	if (store->keep_bytes != 0 && bytes_on_disk(store) + more > store->keep_bytes)
 		return oldest;
@@ -316,7 +321,7 @@ static void drop_oldest(struct store *store)
 
 static bool may_reuse(const struct store *store, const struct store_segment *oldest)
 {
-	return oldest->mine && store->next_size == store->segment_size_max &&
+	return (oldest->mine || MUTANT(17)) && store->next_size == store->segment_size_max &&
 	       oldest->size <= store->next_size && oldest->size >= store->next_size / 2;
 }
 
@@ -354,7 +359,7 @@ static bool may_zero(const struct journal *j)
 {
 	const struct store *store = &j->store;
 
-	return store->spare_ready && store->zero_wanted && !j->stopping &&
+	return (store->spare_ready || MUTANT(25)) && store->zero_wanted && !j->stopping &&
 	       (j->flying == 0 || io_now(j->io) >= store->zero_pause_ns);
 }
 
@@ -408,7 +413,8 @@ static void start_close(struct journal *j)
 
 static bool snapshot_is_due(const struct journal *j)
 {
-	return j->store.snapshot_pending && j->durable >= j->store.snapshot.record;
+	return j->store.snapshot_pending &&
+	       (j->durable >= j->store.snapshot.record || MUTANT(15));
 }
 
 void store_turn(struct journal *j)

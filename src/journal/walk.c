@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/must.h"
+#include "base/mutant.h"
 #include "journal/walk.h"
 
 enum {
@@ -338,7 +339,7 @@ static enum step judge(struct walk *walk, const struct batch_header *h, struct w
 		snprintf(place->what, sizeof(place->what), "a dead batch stands there");
 		return STEP_OTHER;
 	}
-	if (h->record != walk->expected || h->record >= walk->bound) {
+	if (h->record != walk->expected || (h->record >= walk->bound && !MUTANT(6))) {
 		snprintf(place->what, sizeof(place->what), "record %" PRIu64 " stands there",
 			 h->record);
 		return STEP_OTHER;

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 
 #include "base/must.h"
+#include "base/mutant.h"
 #include "server/room.h"
 
 uint32_t session_index(const struct server *server, const struct session *s)
@@ -135,6 +136,8 @@ static void drop_input(struct server *server, struct session *s)
 	uint32_t buffer;
 
 	input_drop(&s->input, &server->pools, &lent, &buffer);
+	if (lent && MUTANT(21))
+		io_buffer_return(server->io, buffer);
 	if (lent)
 		session_return_buffer(server, s, buffer);
 }

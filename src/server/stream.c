@@ -1,6 +1,7 @@
 /* native: HELLO and BYE. Who owns a stream, and where it goes on. */
 #include <errno.h>
 
+#include "base/mutant.h"
 #include "server/room.h"
 
 /* The session that had the stream until now hears of it and goes; what it had not appended is dropped. */
@@ -8,7 +9,8 @@ static void fence_older(struct server *server, struct session *s, const struct s
 {
 	uint32_t older = fence_put(&server->fence, id, session_index(server, s));
 
-	if (older == FENCE_NONE)
+	if (older == FENCE_NONE || MUTANT(12) ||
+	    (MUTANT(10) && server->sessions[older].appended_seq == 0))
 		return;
 	session_refuse(server, &server->sessions[older], FAULT_FENCED, 0, NULL);
 	session_update(server, &server->sessions[older]);
@@ -21,7 +23,7 @@ static bool choose_next(struct server *server, struct session *s, const struct w
 	bool is_next = hello->flags & HELLO_NEXT;
 	bool gap = !is_next && hello->first - 1 > state->last;
 
-	if (gap && !(hello->flags & HELLO_ACCEPT_GAP)) {
+	if (gap && !(hello->flags & HELLO_ACCEPT_GAP) && !MUTANT(13)) {
 		session_refuse(server, s, FAULT_GAP, state->last + 1, NULL);
 		return false;
 	}
@@ -63,7 +65,7 @@ int session_hello(struct server *server, struct session *s, const struct wire_ev
 	wire_welcomed(&s->wire, &hello->stream, next, s->h);
 	input_consume(&s->input, &server->pools, event->consumed);
 	s->need = 0;
-	if (gate_is_open(state.record, journal_durable(server->journal))) {
+	if (gate_is_open(state.record, journal_durable(server->journal)) || MUTANT(11)) {
 		s->wants |= WANT_WELCOME;
 		session_answer(server, s);
 	} else {

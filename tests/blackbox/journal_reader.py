@@ -148,22 +148,15 @@ def frames(batch, data):
     return found
 
 
-class Segment:
-    """One file [3]. f: None when no header names it; bound: see section 7."""
-    HEADER = struct.Struct("<8sII16sQ16sIIQQ")
-    assert HEADER.size == 80
+class File:
+    """A file of the journal."""
 
-    def __init__(self, directory, name):
-        self.name = name
-        self.index = int(name[:20])
-        self.file = open(os.path.join(directory, name), "rb", buffering=0)
+    def __init__(self, path):
+        self.file = open(path, "rb", buffering=0)
         self.size = os.fstat(self.file.fileno()).st_size
-        self.f = None
-        self.bound = INFINITY
-        self.durable = 0
-        self.valid = self.read_header()
-        if self.valid:
-            self.search()
+
+    def close(self):
+        self.file.close()
 
     def read(self, offset, size):
         """Fewer bytes only at the end of the file."""
@@ -176,6 +169,49 @@ class Segment:
             offset += len(data)
             size -= len(data)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def beginnings(self, block):
+        """The first bytes of all blocks but block 0, as many as a batch header has; those that cannot be one may be left out."""
+        chunk = max(1 << 20, block)
+        for start in range(0, self.size, chunk):
+            data = self.read(start, chunk)
+            if b"RBAT" in data:
+                for at in range(block if start == 0 else 0, len(data), block):
+                    yield data[at:at + Batch.SIZE]
+
+
+class Directory:
+    """Where the files are [2]. Anything with these two functions will do."""
+
+    def __init__(self, path):
+        self.path = os.fspath(path)
+
+    def names(self):
+        return os.listdir(self.path)
+
+    def open(self, name):
+        return File(os.path.join(self.path, name))
+
+    def __str__(self):
+        return self.path
+
+
+class Segment:
+    """One file [3]. f: None when no header names it; bound: see section 7."""
+    HEADER = struct.Struct("<8sII16sQ16sIIQQ")
+    assert HEADER.size == 80
+
+    def __init__(self, directory, name):
+        self.name = name
+        self.index = int(name[:20])
+        self.file = directory.open(name)
+        self.read = self.file.read
+        self.f = None
+        self.bound = INFINITY
+        self.durable = 0
+        self.valid = self.read_header()
+        if self.valid:
+            self.search()
 
     def read_header(self):
         data = self.read(0, 80)
@@ -195,16 +231,11 @@ class Segment:
 
     def search(self):
         """All beginnings of blocks: what f is, and what is claimed [7, 9]."""
-        chunk = max(1 << 20, self.block)
-        for start in range(0, self.size, chunk):
-            data = self.read(start, chunk)
-            if b"RBAT" not in data:
-                continue
-            for at in range(self.block if start == 0 else 0, len(data), self.block):
-                batch = self.batch(data[at:at + Batch.SIZE])
-                if batch:
-                    self.f = batch.f if self.f is None else min(self.f, batch.f)
-                    self.durable = max(self.durable, batch.durable)
+        for data in self.file.beginnings(self.block):
+            batch = self.batch(data)
+            if batch:
+                self.f = batch.f if self.f is None else min(self.f, batch.f)
+                self.durable = max(self.durable, batch.durable)
 
 
 Entry = collections.namedtuple("Entry", "stream seq record writer time h flags")
@@ -213,10 +244,9 @@ Entry = collections.namedtuple("Entry", "stream seq record writer time h flags")
 class Snapshot:
     """A valid snapshot [10]; anything else raises ValueError."""
 
-    def __init__(self, path):
-        self.name = os.path.basename(path)
-        with open(path, "rb") as file:
-            data = file.read()
+    def __init__(self, directory, name):
+        self.name = name
+        data = read_file(directory, name)
         if len(data) < 80:
             raise ValueError("too short")
         magic, version, checksum, self.journal, self.segment, self.covers, count, entries, zero = \
@@ -251,11 +281,11 @@ class Journal:
 
     def __init__(self, path, shown=INFINITY):
         """shown: records beyond are none of our business, since a server is running."""
-        self.path = os.fspath(path)
+        self.directory = path if hasattr(path, "names") else Directory(path)
         self.shown = shown
         self.damages = []
         self.batches = []  # (segment, offset, batch), those that the walk has met
-        self.claim = read_lock(self.path)
+        self.claim = read_lock(self.directory)
         self.list()
         self.find_bounds()
         self.check_beginning()
@@ -279,23 +309,23 @@ class Journal:
     # step 1
 
     def list(self):
-        names = os.listdir(self.path)
+        names = self.directory.names()
         self.segments = []
         for name in sorted(names):
             if re.fullmatch("[0-9]{20}[.]seg", name) and 1 <= int(name[:20]) < 1 << 64:
                 try:
-                    self.segments.append(Segment(self.path, name))
+                    self.segments.append(Segment(self.directory, name))
                 except FileNotFoundError:
                     pass  # a running server has deleted it
         self.snapshots = []
         for name in ("streams.snap", "streams.snap.old"):
             if name in names:
                 try:
-                    self.snapshots.append(Snapshot(os.path.join(self.path, name)))
+                    self.snapshots.append(Snapshot(self.directory, name))
                 except ValueError:
                     pass  # no damage by itself
         if not (self.segments or self.snapshots or "lock" in names):
-            raise FileNotFoundError(f"no journal in {self.path}")
+            raise FileNotFoundError(f"no journal in {self.directory}")
 
     # steps 2 and 3
 
@@ -471,11 +501,18 @@ def peer(batch):
     return "-"
 
 
-def read_lock(path):
+def read_file(directory, name):
+    file = directory.open(name)
+    try:
+        return file.read(0, file.size)
+    finally:
+        file.close()
+
+
+def read_lock(directory):
     """The number in the lock file [11]."""
     try:
-        with open(os.path.join(path, "lock"), "rb") as file:
-            data = file.read(16)
+        data = read_file(directory, "lock")[:16]
     except FileNotFoundError:
         return 0
     return struct.unpack_from("<Q", data)[0] if len(data) == 16 else 0
@@ -495,7 +532,7 @@ def server_runs(path):
 def read_journal(path):
     """Beside a running server, what is durable; nothing is called damage before the third look."""
     for attempt in (1, 2, 3):
-        shown = read_lock(path) if server_runs(path) else INFINITY
+        shown = read_lock(Directory(path)) if server_runs(path) else INFINITY
         journal = Journal(path, shown)
         if shown == INFINITY or not journal.damages or attempt == 3:
             return journal

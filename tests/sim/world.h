@@ -14,6 +14,11 @@ void world_begin(uint64_t seed);
 void world_end(void);
 uint64_t world_seed(void);
 
+/* Memory of the simulator itself (zeroed; never fails): counted to no process. */
+void *sim_alloc(size_t size);
+void *sim_resize(void *memory, size_t size);
+void sim_free(void *memory);
+
 /* True time, ns since the world began. What processes see is their host's (process.h). */
 uint64_t world_now(void);
 
