@@ -42,10 +42,8 @@ int store_publish_segment(struct store_job *job)
 		return failed_at(job, "flush new segment", error);
 	segment_name(job->header.index, name);
 	error = file_rename(job->directory, NAME_SEGMENT_NEW, name, false);
-	if (error != 0)
+	if (error != 0 || MUTANT(3) || (MUTANT(28) && job->kind == JOB_SPARE))
 		return failed_at(job, "rename new segment", error);
-	if (MUTANT(3) || (MUTANT(28) && job->kind == JOB_SPARE))
-		return 0;
 	error = file_flush_directory(job->directory);
 	if (error != 0) {
 		job->fatal = true;
@@ -297,10 +295,9 @@ static struct store_segment *retirable(struct journal *j, uint64_t more)
 	if (store->list_start == store->list_count)
 		return NULL;
 	oldest = &store->list[store->list_start];
-	if (!oldest->closed || oldest->index == store->closing.index)
-		return NULL;
-	if ((oldest->index > store->snapshot_old_index && !MUTANT(16) && !MUTANT(32)) ||
-	    (oldest->index > store->snapshot_index && !MUTANT(16)))
+	if (!oldest->closed || oldest->index == store->closing.index ||
+	    (!MUTANT(16) && oldest->index > store->snapshot_index) ||
+	    (!MUTANT(16) && !MUTANT(32) && oldest->index > store->snapshot_old_index))
 		return NULL;
 	if (store->keep_bytes != 0 && bytes_on_disk(store) + more > store->keep_bytes)
 		return oldest;
@@ -413,8 +410,7 @@ static void start_close(struct journal *j)
 
 static bool snapshot_is_due(const struct journal *j)
 {
-	return j->store.snapshot_pending &&
-	       (j->durable >= j->store.snapshot.record || MUTANT(15));
+	return j->store.snapshot_pending && (MUTANT(15) || j->durable >= j->store.snapshot.record);
 }
 
 void store_turn(struct journal *j)
