@@ -69,7 +69,7 @@ enum fault {
 	FAULTS
 };
 
-extern const char *const fault_names[FAULTS];
+const char *fault_name(enum fault kind);
 
 enum sim_mode {
 	MODE_CRASH,      /* crash faults only: nothing is ever damage */

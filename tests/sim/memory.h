@@ -1,0 +1,26 @@
+/* memory: what each process has allocated.
+ *
+ * malloc and its kin of the code under test come here (ld --wrap); large blocks come from mmap, zeroed and untouched, so that a server's
+ * staging costs only what it uses. */
+#ifndef ROGER_SIM_MEMORY_H
+#define ROGER_SIM_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct process_memory;
+
+struct process_memory *memory_create(void);
+void memory_destroy(struct process_memory *memory);
+void memory_release_all(struct process_memory *memory);
+size_t memory_used(const struct process_memory *memory);
+size_t memory_most(const struct process_memory *memory);
+void memory_fail(struct process_memory *memory, uint64_t n, bool forever);
+uint64_t memory_allocations(const struct process_memory *memory);
+
+/* For the file door's file_memory: aligned, zeroed, the calling process's. NULL: an allocation that had to fail. */
+void *memory_pages(size_t size);
+void memory_pages_free(void *pages, size_t size);
+
+#endif
