@@ -1,0 +1,374 @@
+/* For tests: the n-th step fails. A step is a call of the file door, or for memory; from the n-th on once, or for good. Descriptors and
+ * memory are counted, so that a step that fails shows what its caller forgets.
+ *
+ * Included once by a test program that is linked with --wrap of all that has a __wrap_ here (see meson.build). Flushes are not carried
+ * out, and direct I/O goes through the page cache: what these promise is not what is tested here, and they are slow. */
+#ifndef ROGER_JOURNAL_JOURNAL_FAULTS_H
+#define ROGER_JOURNAL_JOURNAL_FAULTS_H
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock/clock.h"
+#include "file/file.h"
+/* Last. */
+#include "base/test.h"
+
+/* What goes wrong; each at the steps that can meet it. */
+enum fault_kind {
+	FAULT_IO = 1,          /* EIO */
+	FAULT_ROOM = 2,        /* ENOSPC */
+	FAULT_DESCRIPTORS = 4, /* EMFILE */
+	FAULT_MEMORY = 8,      /* ENOMEM */
+};
+
+struct fault_row {
+	const char *name;
+	enum fault_kind kind;
+	bool for_good;
+};
+
+static const struct fault_row fault_rows[] = {
+	{ "I/O error, once", FAULT_IO, false },
+	{ "I/O error, for good", FAULT_IO, true },
+	{ "no room, once", FAULT_ROOM, false },
+	{ "no room, for good", FAULT_ROOM, true },
+	{ "no descriptor, once", FAULT_DESCRIPTORS, false },
+	{ "no descriptor, for good", FAULT_DESCRIPTORS, true },
+	{ "no memory, once", FAULT_MEMORY, false },
+	{ "no memory, for good", FAULT_MEMORY, true },
+};
+enum { FAULT_ROWS = sizeof(fault_rows) / sizeof(fault_rows[0]) };
+
+enum { FAULT_STEPS_MAX = 5000 }; /* a sweep that goes further would never end */
+
+struct faults {
+	bool armed;
+	struct fault_row row;
+	uint64_t at;      /* the step that fails, 1 ... */
+	uint64_t steps;   /* made since faults_arm */
+	uint64_t fired;
+	const char *door; /* the first one that has failed */
+	int64_t memory;   /* pieces that are not given back */
+};
+
+static struct faults faults;
+
+static void faults_arm(const struct fault_row *row, uint64_t at)
+{
+	faults.armed = true;
+	faults.row = *row;
+	faults.at = at;
+	faults.steps = 0;
+	faults.fired = 0;
+	faults.door = "none";
+}
+
+static void faults_disarm(void)
+{
+	faults.armed = false;
+}
+
+/* Why a test fails: which step it was. */
+static inline const char *faults_text(void)
+{
+	static char text[200];
+
+	snprintf(text, sizeof(text), "step %llu (%s): %s", (unsigned long long)faults.at,
+		 faults.door, faults.row.name);
+	return text;
+}
+
+/* Before a step that can meet `kinds`: the errno that it fails with, or 0. */
+static int fault_step(unsigned kinds, const char *door)
+{
+	if (!faults.armed || (kinds & faults.row.kind) == 0)
+		return 0;
+	faults.steps++;
+	if (faults.steps < faults.at || (faults.steps > faults.at && !faults.row.for_good))
+		return 0;
+	if (faults.fired++ == 0)
+		faults.door = door;
+	switch (faults.row.kind) {
+	case FAULT_IO: return EIO;
+	case FAULT_ROOM: return ENOSPC;
+	case FAULT_DESCRIPTORS: return EMFILE;
+	case FAULT_MEMORY: return ENOMEM;
+	}
+	return 0;
+}
+
+static inline unsigned descriptors_open(void)
+{
+	DIR *list = opendir("/proc/self/fd");
+	unsigned count = 0;
+
+	assert_non_null(list);
+	while (readdir(list) != NULL)
+		count++;
+	closedir(list);
+	return count;
+}
+
+/* --- memory */
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+void *__real_reallocarray(void *memory, size_t count, size_t size);
+void *__wrap_reallocarray(void *memory, size_t count, size_t size);
+char *__real_strdup(const char *text);
+char *__wrap_strdup(const char *text);
+void __real_free(void *memory);
+void __wrap_free(void *memory);
+void *__real_file_memory(size_t size, size_t alignment);
+void *__wrap_file_memory(size_t size, size_t alignment);
+void __real_file_memory_free(void *memory, size_t size);
+void __wrap_file_memory_free(void *memory, size_t size);
+
+static bool memory_is_refused(const char *door)
+{
+	bool refused = fault_step(FAULT_MEMORY, door) != 0;
+
+	if (refused)
+		errno = ENOMEM;
+	return refused;
+}
+
+static void *memory_noted(void *memory)
+{
+	faults.memory += memory != NULL;
+	return memory;
+}
+
+void *__wrap_malloc(size_t size)
+{
+	return memory_is_refused("malloc") ? NULL : memory_noted(__real_malloc(size));
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return memory_is_refused("calloc") ? NULL : memory_noted(__real_calloc(count, size));
+}
+
+void *__wrap_realloc(void *memory, size_t size)
+{
+	void *larger = memory_is_refused("realloc") ? NULL : __real_realloc(memory, size);
+
+	return memory == NULL ? memory_noted(larger) : larger;
+}
+
+void *__wrap_reallocarray(void *memory, size_t count, size_t size)
+{
+	void *larger = memory_is_refused("reallocarray") ? NULL
+							 : __real_reallocarray(memory, count, size);
+
+	return memory == NULL ? memory_noted(larger) : larger;
+}
+
+char *__wrap_strdup(const char *text)
+{
+	return memory_is_refused("strdup") ? NULL : memory_noted(__real_strdup(text));
+}
+
+void __wrap_free(void *memory)
+{
+	faults.memory -= memory != NULL;
+	__real_free(memory);
+}
+
+void *__wrap_file_memory(size_t size, size_t alignment)
+{
+	return memory_is_refused("file_memory")
+		       ? NULL
+		       : memory_noted(__real_file_memory(size, alignment));
+}
+
+void __wrap_file_memory_free(void *memory, size_t size)
+{
+	faults.memory -= memory != NULL;
+	__real_file_memory_free(memory, size);
+}
+
+/* --- the file door */
+
+int __real_file_open_directory(const char *path, int *ret_directory);
+int __wrap_file_open_directory(const char *path, int *ret_directory);
+int __real_file_make_directory(const char *path);
+int __wrap_file_make_directory(const char *path);
+int __real_file_list(int dir, int (*each)(void *context, const char *name), void *context);
+int __wrap_file_list(int dir, int (*each)(void *context, const char *name), void *context);
+int __real_file_open(int dir, const char *name, unsigned flags, int *ret_file);
+int __wrap_file_open(int dir, const char *name, unsigned flags, int *ret_file);
+int __real_file_stat(int file, struct file_stat *ret);
+int __wrap_file_stat(int file, struct file_stat *ret);
+int __wrap_file_geometry(int dir, struct file_geometry *ret);
+int64_t __real_file_read(int file, void *data, size_t size, uint64_t offset);
+int64_t __wrap_file_read(int file, void *data, size_t size, uint64_t offset);
+int __real_file_write(int file, const void *data, size_t size, uint64_t offset);
+int __wrap_file_write(int file, const void *data, size_t size, uint64_t offset);
+int __wrap_file_write_durable(int file, const void *data, size_t size, uint64_t offset);
+int __real_file_reserve(int file, uint64_t size);
+int __wrap_file_reserve(int file, uint64_t size);
+int __real_file_truncate(int file, uint64_t size);
+int __wrap_file_truncate(int file, uint64_t size);
+int __wrap_file_flush(int file);
+int __wrap_file_flush_directory(int dir);
+int __real_file_rename(int dir, const char *from, const char *to, bool replace);
+int __wrap_file_rename(int dir, const char *from, const char *to, bool replace);
+int __real_file_remove(int dir, const char *name);
+int __wrap_file_remove(int dir, const char *name);
+int __real_file_lock(int file, bool exclusive);
+int __wrap_file_lock(int file, bool exclusive);
+int __real_file_map(int file, size_t size, bool writable, void **ret_memory);
+int __wrap_file_map(int file, size_t size, bool writable, void **ret_memory);
+int __real_file_space(int dir, struct file_space *ret);
+int __wrap_file_space(int dir, struct file_space *ret);
+void __wrap_clock_sleep_ns(uint64_t ns);
+
+int __wrap_file_open_directory(const char *path, int *ret_directory)
+{
+	int error = fault_step(FAULT_IO | FAULT_DESCRIPTORS, "file_open_directory");
+
+	return error != 0 ? -error : __real_file_open_directory(path, ret_directory);
+}
+
+int __wrap_file_make_directory(const char *path)
+{
+	int error = fault_step(FAULT_IO | FAULT_ROOM | FAULT_DESCRIPTORS, "file_make_directory");
+
+	return error != 0 ? -error : __real_file_make_directory(path);
+}
+
+int __wrap_file_list(int dir, int (*each)(void *context, const char *name), void *context)
+{
+	int error = fault_step(FAULT_IO | FAULT_DESCRIPTORS | FAULT_MEMORY, "file_list");
+
+	return error != 0 ? -error : __real_file_list(dir, each, context);
+}
+
+int __wrap_file_open(int dir, const char *name, unsigned flags, int *ret_file)
+{
+	unsigned kinds = FAULT_IO | FAULT_DESCRIPTORS | ((flags & FILE_CREATE) ? FAULT_ROOM : 0);
+	int error = fault_step(kinds, "file_open");
+
+	flags &= ~(unsigned)FILE_DIRECT;
+	return error != 0 ? -error : __real_file_open(dir, name, flags, ret_file);
+}
+
+int __wrap_file_stat(int file, struct file_stat *ret)
+{
+	int error = fault_step(FAULT_IO, "file_stat");
+
+	return error != 0 ? -error : __real_file_stat(file, ret);
+}
+
+int __wrap_file_geometry(int dir, struct file_geometry *ret)
+{
+	int error = fault_step(FAULT_IO | FAULT_ROOM | FAULT_DESCRIPTORS, "file_geometry");
+
+	(void)dir;
+	if (error != 0)
+		return -error;
+	*ret = (struct file_geometry){ .direct = true,
+				       .memory_alignment = 4096,
+				       .offset_alignment = 4096,
+				       .block_size = 4096 };
+	return 0;
+}
+
+int64_t __wrap_file_read(int file, void *data, size_t size, uint64_t offset)
+{
+	int error = fault_step(FAULT_IO, "file_read");
+
+	return error != 0 ? -error : __real_file_read(file, data, size, offset);
+}
+
+int __wrap_file_write(int file, const void *data, size_t size, uint64_t offset)
+{
+	int error = fault_step(FAULT_IO | FAULT_ROOM, "file_write");
+
+	return error != 0 ? -error : __real_file_write(file, data, size, offset);
+}
+
+int __wrap_file_write_durable(int file, const void *data, size_t size, uint64_t offset)
+{
+	int error = fault_step(FAULT_IO | FAULT_ROOM, "file_write_durable");
+
+	return error != 0 ? -error : __real_file_write(file, data, size, offset);
+}
+
+int __wrap_file_reserve(int file, uint64_t size)
+{
+	int error = fault_step(FAULT_IO | FAULT_ROOM, "file_reserve");
+
+	return error != 0 ? -error : __real_file_reserve(file, size);
+}
+
+int __wrap_file_truncate(int file, uint64_t size)
+{
+	int error = fault_step(FAULT_IO | FAULT_ROOM, "file_truncate");
+
+	return error != 0 ? -error : __real_file_truncate(file, size);
+}
+
+int __wrap_file_flush(int file)
+{
+	(void)file;
+	return -fault_step(FAULT_IO | FAULT_ROOM, "file_flush");
+}
+
+int __wrap_file_flush_directory(int dir)
+{
+	(void)dir;
+	return -fault_step(FAULT_IO | FAULT_ROOM, "file_flush_directory");
+}
+
+int __wrap_file_rename(int dir, const char *from, const char *to, bool replace)
+{
+	int error = fault_step(FAULT_IO | FAULT_ROOM, "file_rename");
+
+	return error != 0 ? -error : __real_file_rename(dir, from, to, replace);
+}
+
+int __wrap_file_remove(int dir, const char *name)
+{
+	int error = fault_step(FAULT_IO, "file_remove");
+
+	return error != 0 ? -error : __real_file_remove(dir, name);
+}
+
+int __wrap_file_lock(int file, bool exclusive)
+{
+	int error = fault_step(FAULT_IO | FAULT_MEMORY, "file_lock");
+
+	return error != 0 ? -error : __real_file_lock(file, exclusive);
+}
+
+int __wrap_file_map(int file, size_t size, bool writable, void **ret_memory)
+{
+	int error = fault_step(FAULT_MEMORY, "file_map");
+
+	return error != 0 ? -error : __real_file_map(file, size, writable, ret_memory);
+}
+
+int __wrap_file_space(int dir, struct file_space *ret)
+{
+	int error = fault_step(FAULT_IO, "file_space");
+
+	return error != 0 ? -error : __real_file_space(dir, ret);
+}
+
+/* Who waits for room, or for a lock, does not make the test wait. */
+void __wrap_clock_sleep_ns(uint64_t ns)
+{
+	(void)ns;
+}
+
+#endif
