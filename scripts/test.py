@@ -66,8 +66,8 @@ def indented(text, limit=200):
     return "\n".join("    " + line for line in lines)
 
 
-def build(stage):
-    """Set up (once) and build everything in a stage's directory. Returns what went wrong, or None."""
+def build(stage, targets=()):
+    """Set up (once) and build everything, or only `targets`, in a stage's directory. Returns what went wrong, or None."""
     directory, options = BUILDS[stage]
     path = os.path.join(TOP, directory)
     if os.environ.get("CI"):
@@ -78,7 +78,7 @@ def build(stage):
         commands = [["meson", "configure", path, "-Dtests=true"]]
     else:
         commands = []
-    commands.append([NINJA, "-C", path])
+    commands.append([NINJA, "-C", path, *targets])
     for command in commands:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
         if done.returncode != 0:

@@ -34,6 +34,7 @@ int net_listen(struct host *host, uint16_t port, const struct net_calls *calls, 
 	       struct net_listener **ret);
 void net_listener_accept(struct net_listener *listener, bool on); /* off: they wait in the backlog (up to 64, then SYNs are dropped) */
 void net_listener_close(struct net_listener *listener);
+void net_listener_vanish(struct net_listener *listener); /* its host has lost power */
 
 struct net_end *net_connect(struct host *from, unsigned host_number, uint16_t port,
 			    const struct net_calls *calls, void *context);
@@ -49,6 +50,7 @@ int64_t net_read(struct net_end *end, void *out, size_t size); /* count; 0: the 
 int64_t net_write(struct net_end *end, const void *data, size_t size); /* how many were taken; -EAGAIN; -EPIPE, -ECONNRESET, -ETIMEDOUT */
 void net_shutdown(struct net_end *end);
 void net_close(struct net_end *end, bool reset);  /* gracefully: the peer gets what was written, then the end */
+void net_abandon(struct net_end *end);            /* its process is gone: its kernel closes it, and delivers, late perhaps */
 void net_vanish(struct net_end *end);             /* its host has lost power: silence */
 void net_user_timeout(struct net_end *end, uint64_t ns);
 

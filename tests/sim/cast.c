@@ -1,0 +1,94 @@
+/* The cast of a seed: which server, with which options, on which disk; who sends what, and who reads. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/must.h"
+#include "stage.h"
+#include "world.h"
+
+static void listen_at(struct address *address, enum protocol protocol, uint16_t port)
+{
+	*address = (struct address){ .protocol = protocol, .port = port };
+	snprintf(address->host, sizeof(address->host), "server");
+}
+
+static void cast_server(struct stage *stage)
+{
+	struct server_config *config = &stage->config;
+	bool is_tight = stage->mode == MODE_EXHAUSTION;
+	static const enum flush_mode flushes[] = { FLUSH_AUTO, FLUSH_DSYNC, FLUSH_FDATASYNC };
+
+	server_config_default(config);
+	listen_at(&stage->listen[0], PROTOCOL_NONE, PORT_BOTH);
+	listen_at(&stage->listen[1], PROTOCOL_LINE, PORT_LINE);
+	listen_at(&stage->listen[2], PROTOCOL_WHOLE, PORT_WHOLE);
+	config->listen = stage->listen;
+	config->listen_count = 3;
+	config->connections_max = is_tight ? (uint32_t)world_between(3, 8) : 32;
+	config->memory = (is_tight ? 32 : 40) * MIB;
+	config->quiet = true;
+	config->log_json = world_draw(4) == 0;
+	config->journal.path = JOURNAL_PATH;
+	config->journal.streams_max = is_tight ? (uint32_t)world_between(2, 20) : 2000;
+	config->journal.message_max = 64 * KIB;
+	config->journal.segment_size = SEGMENT_SIZE_MIN << world_draw(3);
+	config->journal.keep_bytes =
+		world_draw(2) > 0 ? world_between(3, 8) * config->journal.segment_size : 0;
+	config->journal.keep_free_bytes = 0;
+	config->journal.flush = flushes[world_draw(3)];
+}
+
+static void cast_client(struct stage *stage, unsigned i)
+{
+	static const enum client_kind kinds[] = {
+		CLIENT_RESUME, CLIENT_NEXT,      CLIENT_RESUME, CLIENT_RAW,
+		CLIENT_NEXT,   CLIENT_EPHEMERAL, CLIENT_LINE,   CLIENT_WHOLE,
+	};
+	struct client_actor *actor = &stage->clients[i];
+	struct client_config *config = &actor->config;
+	char name[16];
+
+	snprintf(name, sizeof(name), "client%u", i + 1);
+	actor->stage = stage;
+	actor->sender = i + 1;
+	actor->kind = i < 2 ? kinds[i] : kinds[world_draw(8)];
+	actor->host = host_create(name, NULL);
+	actor->message_most = world_draw(4) == 0 ? world_between(2000, MESSAGE_MOST)
+						 : world_between(40, 2000);
+	snprintf(actor->stream_name, sizeof(actor->stream_name), "stream %u", i + 1);
+	listen_at(&config->address, PROTOCOL_NATIVE, PORT_BOTH);
+	config->retry = world_draw(4) > 0;
+	config->window = world_draw(2) == 0 ? DEFAULT_WINDOW : world_between(64, 512) * KIB;
+	if (actor->kind == CLIENT_RESUME || actor->kind == CLIENT_NEXT)
+		config->stream_name = actor->stream_name;
+	config->resume = actor->kind == CLIENT_RESUME;
+	if (actor->kind == CLIENT_RAW)
+		listen_at(&config->address, PROTOCOL_RAW, PORT_BOTH);
+	if (actor->kind == CLIENT_LINE)
+		listen_at(&config->address, PROTOCOL_LINE, PORT_LINE);
+	if (actor->kind == CLIENT_WHOLE)
+		listen_at(&config->address, PROTOCOL_WHOLE, PORT_WHOLE);
+}
+
+void stage_cast(struct stage *stage)
+{
+	bool is_tight = stage->mode == MODE_EXHAUSTION;
+	uint64_t capacity = is_tight ? world_between(2, 8) * MIB : GIB;
+
+	stage->disk = disk_create(capacity, world_draw(8) > 0);
+	stage->server_host = host_create("server", stage->disk);
+	cast_server(stage);
+	for (unsigned i = 0; i < SERVERS; i++) {
+		stage->servers[i].stage = stage;
+		stage->servers[i].is_second = i > 0;
+	}
+	stage->client_count = (unsigned)world_between(2, CLIENTS_MAX);
+	for (unsigned i = 0; i < stage->client_count; i++)
+		cast_client(stage, i);
+	stage->reader_count = (unsigned)world_draw(READERS_MAX + 1);
+	for (unsigned i = 0; i < stage->reader_count; i++) {
+		stage->readers[i].stage = stage;
+		stage->readers[i].number = i;
+	}
+}

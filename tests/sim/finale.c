@@ -1,0 +1,198 @@
+#include "finale.h"
+
+#include <errno.h>
+#include <signal.h>
+
+#include "base/limits.h"
+#include "journal/reader.h"
+#include "journal/verify.h"
+#include "net.h"
+#include "world.h"
+
+#define ALL_ARRIVES_NS (60 * SECOND_NS)
+#define STOPS_NS (30 * SECOND_NS)
+
+/* --- waiting for something, in the world's time */
+
+static bool until(bool (*condition)(const struct stage *stage), const struct stage *stage,
+		  uint64_t limit_ns)
+{
+	uint64_t end_ns = world_now() + limit_ns;
+
+	while (!condition(stage)) {
+		if (world_next() > end_ns || !world_step())
+			return false;
+	}
+	return true;
+}
+
+static bool server_is_up(const struct stage *stage)
+{
+	const struct process *process = stage->servers[0].process;
+
+	return stage->is_damaged || (process != NULL && sim_io_is_listening(process));
+}
+
+static bool servers_are_gone(const struct stage *stage)
+{
+	return stage->servers[0].process == NULL && stage->servers[1].process == NULL;
+}
+
+static bool host_is_on(const struct stage *stage)
+{
+	return !stage->server_host->off;
+}
+
+/* --- the end of the play */
+
+static void heal(struct stage *stage)
+{
+	faults_stop();
+	net_heal();
+	disk_break(stage->disk, false);
+	disk_occupy(stage->disk, 0);
+	world_trace("faults stop", 0, 0);
+}
+
+/* Whoever sends may finish: a run that is under way, or was killed and can be begun again. */
+static void let_all_arrive(struct stage *stage)
+{
+	for (unsigned i = 0; i < stage->client_count; i++)
+		if (stage->clients[i].process != NULL)
+			stage->clients[i].process->paused_until_ns = 0;
+	if (!until(stage_clients_done, stage, ALL_ARRIVES_NS))
+		world_fail("not everything arrives within a minute after the last fault");
+}
+
+static void stop_everybody(struct stage *stage)
+{
+	for (unsigned i = 0; i < stage->client_count; i++) {
+		stage->clients[i].is_out = true;
+		if (stage->clients[i].process != NULL)
+			process_kill(stage->clients[i].process, DEATH_KILL);
+	}
+	for (unsigned i = 0; i < stage->reader_count; i++)
+		if (stage->readers[i].process != NULL)
+			process_kill(stage->readers[i].process, DEATH_KILL);
+}
+
+static void stop_servers(struct stage *stage, bool kindly)
+{
+	for (unsigned i = 0; i < SERVERS; i++) {
+		struct process *process = stage->servers[i].process;
+
+		if (process == NULL)
+			continue;
+		process->paused_until_ns = 0;
+		if (kindly)
+			process_signal(process, SIGTERM);
+		else
+			process_kill(process, DEATH_KILL);
+	}
+	if (!until(servers_are_gone, stage, STOPS_NS))
+		world_fail("the server does not stop");
+}
+
+/* --- the last look */
+
+static void verify_line(void *context, const char *text)
+{
+	(void)context;
+	(void)text;
+}
+
+static void verify(void)
+{
+	struct failure why;
+	int result = journal_verify(JOURNAL_PATH, verify_line, NULL, &why);
+
+	if (result == -EBADMSG)
+		check_damage_told("verify", why.text);
+	else if (result != 0 && why.status != EXIT_NO_INPUT)
+		world_fail("verify: %s", why.text);
+}
+
+static void read_whole(uint64_t *ret_records)
+{
+	struct reader *reader;
+	struct record record;
+	struct failure why;
+	int result = reader_open(JOURNAL_PATH, 0, &reader, &why);
+
+	check_whole_begin();
+	if (result == 0) {
+		while ((result = reader_next(reader, &record, &why)) == 1) {
+			struct check_record seen = {
+				.number = record.number,
+				.stream = record.stream.bytes,
+				.seq = record.seq,
+				.payload = record.payload,
+				.size = record.size,
+				.gap = record.gap,
+			};
+
+			check_whole_record(&seen);
+		}
+		reader_close(reader);
+	}
+	if (result == -EBADMSG || (result < 0 && why.status == EXIT_DATA))
+		check_damage_told("reader", why.text);
+	else if (result < 0 && why.status != EXIT_NO_INPUT)
+		world_fail("reader: %s", why.text);
+	check_whole_end(ret_records);
+}
+
+/* A server opens the journal, and is stopped again. */
+static void open_again(struct stage *stage)
+{
+	if (!until(host_is_on, stage, 3600 * SECOND_NS))
+		world_fail("the host does not come back");
+	stage->server_host->off = false;
+	server_start(&stage->servers[0]);
+	if (!until(server_is_up, stage, 120 * SECOND_NS))
+		world_fail("the server does not start");
+	stop_servers(stage, world_draw(2) == 0);
+}
+
+void finale_run(struct stage *stage, uint64_t *ret_records)
+{
+	heal(stage);
+	if (!until(host_is_on, stage, 3600 * SECOND_NS))
+		world_fail("the host does not come back");
+	if (!stage->is_damaged && !until(server_is_up, stage, 300 * SECOND_NS))
+		world_fail("the server does not come back");
+	stage->is_closing = true;
+	if (stage->mode == MODE_LIVENESS)
+		let_all_arrive(stage);
+	stop_everybody(stage);
+	if (world_draw(2) == 0)
+		stage_power_cut(stage);
+	else
+		stop_servers(stage, world_draw(4) > 0);
+	disk_settle(stage->disk);
+	open_again(stage);
+	disk_settle(stage->disk);
+	verify();
+	read_whole(ret_records);
+	stage_power_cut(stage);
+	open_again(stage);
+	verify();
+	read_whole(ret_records);
+}
+
+void stage_clear(struct stage *stage)
+{
+	for (unsigned i = 0; i < SERVERS; i++)
+		if (stage->servers[i].process != NULL)
+			process_kill(stage->servers[i].process, DEATH_POWER);
+	hostile_forget();
+	check_end();
+	processes_forget();
+	net_end();
+	disk_destroy(stage->disk);
+	hosts_forget();
+	for (unsigned i = 0; i < stage->client_count; i++)
+		client_clear(&stage->clients[i]);
+	sim_free(stage);
+	world_end();
+}

@@ -1,0 +1,268 @@
+#include "scenario.h"
+
+#include <signal.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/must.h"
+#include "finale.h"
+#include "net.h"
+#include "stage.h"
+#include "world.h"
+
+enum {
+	COMPLETIONS_LEAST = 2000, /* what a seed must have seen before it may end */
+	STEPS_MOST = 400000,      /* and what it may take until then */
+	CRASHES_MOST = 9,
+	STEPS_PER_MISCHIEF = 1500,
+};
+
+/* What happens when, counted in steps of the world: so every event may be the last of a process. */
+struct plot {
+	struct stage *stage;
+	uint64_t steps;
+	uint64_t crash_at;
+	unsigned crashes_left;
+	uint64_t mischief_at;
+};
+
+/* --- crashes */
+
+static uint64_t draw_life(void)
+{
+	static const uint64_t lives[] = { 20, 100, 300, 1000, 2000, 4000 };
+
+	return 1 + world_draw(lives[world_draw(6)]);
+}
+
+static void boot(void *context, uint64_t unused)
+{
+	struct stage *stage = context;
+
+	(void)unused;
+	stage->server_host->off = false;
+	stage->server_host->booted_ns = world_now();
+	world_trace("boot", 0, 0);
+	if (stage->is_closing)
+		return;
+	server_start(&stage->servers[0]);
+	for (unsigned i = 0; i < stage->reader_count; i++)
+		reader_start(&stage->readers[i]);
+}
+
+static bool is_opening(const struct process *process)
+{
+	return process != NULL && !sim_io_is_listening(process);
+}
+
+void stage_power_cut(struct stage *stage)
+{
+	struct host *host = stage->server_host;
+
+	if (host->off)
+		return;
+	fault_happened(is_opening(stage->servers[0].process) ? FAULT_POWER_CUT_IN_OPENING
+							     : FAULT_POWER_CUT);
+	host->off = true;
+	for (unsigned i = 0; i < SERVERS; i++)
+		if (stage->servers[i].process != NULL)
+			process_kill(stage->servers[i].process, DEATH_POWER);
+	for (unsigned i = 0; i < stage->reader_count; i++)
+		if (stage->readers[i].process != NULL)
+			process_kill(stage->readers[i].process, DEATH_POWER);
+	disk_power_cut(stage->disk);
+	world_at(world_now() + world_span(0, 200 * MS_NS, 20 * SECOND_NS), boot, stage, 0);
+}
+
+static void kill_server(struct stage *stage)
+{
+	struct process *process = stage->servers[0].process;
+
+	if (process == NULL)
+		return;
+	fault_happened(is_opening(process) ? FAULT_KILLED_IN_OPENING : FAULT_SERVER_KILLED);
+	process_kill(process, DEATH_KILL);
+}
+
+static void crash(struct plot *plot)
+{
+	struct stage *stage = plot->stage;
+
+	plot->crash_at = plot->steps + draw_life();
+	if (stage->server_host->off || stage->servers[0].process == NULL)
+		return;
+	plot->crashes_left--;
+	stage->crashes++;
+	if (world_draw(2) == 0)
+		stage_power_cut(stage);
+	else
+		kill_server(stage);
+}
+
+/* --- mischief of other kinds */
+
+static void kill_client(struct stage *stage)
+{
+	struct client_actor *actor = &stage->clients[world_draw(stage->client_count)];
+
+	if (actor->process == NULL)
+		return;
+	fault_happened(FAULT_CLIENT_KILLED);
+	process_kill(actor->process, DEATH_KILL);
+}
+
+static void kill_reader(struct stage *stage)
+{
+	struct reader_actor *actor = &stage->readers[world_draw(READERS_MAX)];
+
+	if (actor->process == NULL)
+		return;
+	fault_happened(FAULT_READER_KILLED);
+	process_kill(actor->process, DEATH_KILL);
+}
+
+static void pause_somebody(struct stage *stage)
+{
+	uint64_t which = world_draw(stage->client_count + 3);
+	struct process *process = which < stage->client_count ? stage->clients[which].process
+							      : stage->servers[0].process;
+
+	if (process == NULL)
+		return;
+	fault_happened(FAULT_PAUSE);
+	process_pause(process, world_now() + world_span(MS_NS, 2 * SECOND_NS, 40 * SECOND_NS));
+}
+
+static void jump_clock(struct stage *stage)
+{
+	static const int64_t jumps_s[] = { 1, -1, 60, -60, 3600, -3600, 100000, -100000 };
+
+	fault_happened(FAULT_CLOCK_JUMP);
+	stage->server_host->clock_ahead += jumps_s[world_draw(8)] * (int64_t)SECOND_NS;
+}
+
+static void make_hole(struct stage *stage)
+{
+	uint64_t which = world_draw(stage->client_count + 1);
+	uint64_t ways = world_draw(3);
+	struct host *host = which < stage->client_count ? stage->clients[which].host
+							: stage->server_host;
+
+	fault_happened(ways == 2 ? FAULT_NET_BLACKHOLE_BOTH : FAULT_NET_BLACKHOLE_ONE);
+	net_blackhole(host, ways != 1, ways != 0,
+		      world_now() + world_span(MS_NS, 3 * SECOND_NS, 60 * SECOND_NS));
+}
+
+static void start_second(struct stage *stage)
+{
+	if (stage->servers[1].process != NULL || stage->server_host->off)
+		return;
+	fault_happened(FAULT_SECOND_SERVER);
+	server_start(&stage->servers[1]);
+}
+
+static void mischief(struct stage *stage)
+{
+	switch (world_draw(9)) {
+	case 0:
+	case 1: kill_client(stage); break;
+	case 2: kill_reader(stage); break;
+	case 3: pause_somebody(stage); break;
+	case 4: jump_clock(stage); break;
+	case 5: make_hole(stage); break;
+	case 6: start_second(stage); break;
+	case 7:
+		hostile_start(stage->clients[0].host, stage->server_host->number);
+		break;
+	case 8:
+		if (stage->mode == MODE_CORRUPTION)
+			disk_corrupt(stage->disk);
+		else if (stage->mode == MODE_EXHAUSTION)
+			disk_occupy(stage->disk, world_draw(3) == 0 ? 0 : world_draw(8 * MIB));
+		break;
+	default: break;
+	}
+}
+
+/* --- a seed */
+
+static enum sim_mode draw_mode(void)
+{
+	uint64_t kind = world_draw(20);
+
+	if (kind < 12)
+		return MODE_CRASH;
+	if (kind < 14)
+		return MODE_CORRUPTION;
+	return kind < 17 ? MODE_LIVENESS : MODE_EXHAUSTION;
+}
+
+static void begin_checks(const struct stage *stage)
+{
+	struct check_config config = {
+		.mode = stage->mode,
+		.disk = stage->disk,
+		.directory = JOURNAL_PATH,
+		.keep_bytes = stage->config.journal.keep_bytes,
+		.memory_budget = stage->config.memory + 2 * MIB,
+		.descriptors_budget = stage->config.connections_max + 64,
+	};
+
+	check_begin(&config);
+}
+
+static void play(struct plot *plot)
+{
+	struct stage *stage = plot->stage;
+	uint64_t completions = sim_io_completions();
+
+	server_start(&stage->servers[0]);
+	for (unsigned i = 0; i < stage->client_count; i++)
+		client_start(&stage->clients[i]);
+	for (unsigned i = 0; i < stage->reader_count; i++)
+		reader_start(&stage->readers[i]);
+	while (plot->steps < STEPS_MOST && !stage->is_damaged &&
+	       (plot->crashes_left > 0 ||
+		sim_io_completions() - completions < COMPLETIONS_LEAST)) {
+		plot->steps++;
+		if (!world_step())
+			world_fail("nothing happens any more");
+		if (plot->crashes_left > 0 && plot->steps >= plot->crash_at)
+			crash(plot);
+		if (plot->steps >= plot->mischief_at) {
+			plot->mischief_at = plot->steps + 1 + world_draw(2 * STEPS_PER_MISCHIEF);
+			mischief(stage);
+		}
+	}
+}
+
+void scenario_run(uint64_t seed, enum sim_mode mode, struct scenario_result *ret)
+{
+	struct stage *stage = sim_alloc(sizeof(*stage));
+	struct plot plot = { .stage = stage };
+	uint64_t completions = sim_io_completions();
+
+	world_begin(seed);
+	net_begin();
+	stage->mode = draw_mode();
+	if (mode != MODES)
+		stage->mode = mode;
+	faults_draw(stage->mode);
+	stage_cast(stage);
+	begin_checks(stage);
+	plot.crashes_left = world_draw(10) == 0 ? (unsigned)world_draw(3)
+						: (unsigned)world_between(3, CRASHES_MOST);
+	plot.crash_at = draw_life();
+	plot.mischief_at = world_draw(STEPS_PER_MISCHIEF);
+	play(&plot);
+	*ret = (struct scenario_result){
+		.mode = stage->mode,
+		.crashes = stage->crashes,
+		.clients = stage->client_count,
+	};
+	finale_run(stage, &ret->records);
+	ret->acknowledged = check_acknowledged();
+	ret->completions = sim_io_completions() - completions;
+	ret->hash = world_trace_hash();
+	stage_clear(stage);
+}

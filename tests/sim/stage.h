@@ -1,0 +1,114 @@
+/* stage: the cast of one seed (servers, senders, readers, hostile peers) and what all of them share.
+ *
+ * actors.c keeps them going: who has ended or was killed is started again, as an operator or a script would. scenario.c decides what
+ * happens to them. */
+#ifndef ROGER_SIM_STAGE_H
+#define ROGER_SIM_STAGE_H
+
+#include "check.h"
+#include "client/client.h"
+#include "disk.h"
+#include "fault.h"
+#include "process.h"
+#include "server/server.h"
+#include "sim_io.h"
+
+enum {
+	SERVERS = 2, /* the second one is a mistake that somebody makes now and then */
+	CLIENTS_MAX = 6,
+	READERS_MAX = 2,
+	MESSAGE_MOST = 60000,
+	ARGUMENTS_MAX = 12,
+	PORT_BOTH = 9999,
+	PORT_LINE = 9998,
+	PORT_WHOLE = 9997,
+};
+
+#define JOURNAL_PATH "/data/journal"
+
+struct stage;
+
+struct server_actor {
+	struct stage *stage;
+	struct process *process; /* NULL: not running */
+	bool is_second;
+	unsigned starts;
+};
+
+enum client_kind {
+	CLIENT_RESUME,    /* --stream NAME --resume: the input is the stream */
+	CLIENT_NEXT,      /* --stream NAME: each run sends the next messages */
+	CLIENT_EPHEMERAL, /* a stream of its own for each run */
+	CLIENT_RAW,
+	CLIENT_LINE,
+	CLIENT_WHOLE,
+	CLIENT_KINDS
+};
+
+struct client_actor {
+	struct stage *stage;
+	uint32_t sender;       /* its number: 1, 2 ... */
+	enum client_kind kind;
+	struct host *host;
+	struct process *process;
+	struct client_config config;
+	char stream_name[16];
+	size_t message_most;
+	uint32_t run;          /* of CLIENT_NEXT and the like: 1, 2 ...; CLIENT_RESUME: 0 */
+	uint64_t last;         /* messages of this run; CLIENT_RESUME: of the stream so far */
+	bool is_done;          /* its last run has ended with 0, and it is not to begin another */
+	bool is_out;           /* it was told to stay away (fenced), or has given up for good */
+	/* standard input */
+	struct io_script script;
+	uint64_t next;         /* the number of the next message that is read from it */
+	uint8_t line[MESSAGE_MOST + 2];
+	size_t line_size;
+	size_t line_read;
+	/* arguments */
+	char *arguments[ARGUMENTS_MAX];
+};
+
+struct reader_actor {
+	struct stage *stage;
+	struct process *process;
+	unsigned number;
+	int64_t from;
+};
+
+struct stage {
+	enum sim_mode mode;
+	struct disk *disk;
+	struct host *server_host;
+	struct server_config config;
+	struct address listen[3];
+	struct server_actor servers[SERVERS];
+	struct client_actor clients[CLIENTS_MAX];
+	unsigned client_count;
+	struct reader_actor readers[READERS_MAX];
+	unsigned reader_count;
+	bool is_closing;   /* whoever ends is not started again */
+	bool is_damaged;   /* a server has refused to start (corruption mode) */
+	unsigned crashes;
+};
+
+/* Start it now, if its host is on and it is not running. */
+void server_start(struct server_actor *actor);
+void client_start(struct client_actor *actor);
+void reader_start(struct reader_actor *actor);
+
+void client_clear(struct client_actor *actor);
+
+/* Draw the cast. */
+void stage_cast(struct stage *stage);
+
+/* The server's host loses power, and comes back after a while. */
+void stage_power_cut(struct stage *stage);
+
+/* From now on nobody is started again; clients with an unfinished run still are, until they are done. */
+bool stage_clients_done(const struct stage *stage);
+
+/* A hostile peer connects from that host, does its worst for a while, and goes. It is no process: it speaks TCP by itself. */
+void hostile_start(struct host *from, unsigned server_number);
+void hostile_forget(void);
+
+#endif
