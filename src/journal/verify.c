@@ -404,9 +404,10 @@ static int walk_all(struct verify *v, uint64_t *lowest)
 
 /* --- what is not a matter of the walk */
 
-static int check_ids(struct verify *v)
+/* All segments and valid snapshots are of one journal. */
+static void check_ids(struct verify *v)
 {
-	const struct segment *first = NULL;
+	const uint8_t *id = NULL;
 
 	for (uint32_t i = 0; i < v->set.count; i++) {
 		const struct segment *s = &v->set.list[i];
@@ -414,15 +415,26 @@ static int check_ids(struct verify *v)
 
 		if (s->header_fault != FORMAT_OK)
 			continue;
-		if (first == NULL)
-			first = s;
-		if (memcmp(s->header.journal_id, first->header.journal_id, 16) == 0)
+		if (id == NULL)
+			id = s->header.journal_id;
+		if (memcmp(s->header.journal_id, id, 16) == 0)
 			continue;
 		segment_name(s->index, name);
 		tell(v, "damage: segment %s offset 0: belongs to another journal", name);
 		v->damages++;
 	}
-	return 0;
+	for (unsigned i = 0; i < 2; i++) {
+		const struct snapshot_file *s = &v->snapshots[i];
+
+		if (!s->valid)
+			continue;
+		if (id == NULL)
+			id = s->header.journal_id;
+		if (memcmp(s->header.journal_id, id, 16) == 0)
+			continue;
+		tell(v, "damage: %s: belongs to another journal", snapshot_names[i]);
+		v->damages++;
+	}
 }
 
 /* A bad header that the walk has got past, or that has nothing behind it: whatever the segment held is lost, and what a lower one holds of
@@ -474,9 +486,11 @@ static int begin(struct verify *v, uint64_t *ret_lowest)
 	}
 	if (continuity_init(&v->continuity, v->next) != 0)
 		return failed(v, -ENOMEM, "verify");
-	check_ids(v);
 	error = load_snapshots(v);
-	return error == 0 ? restart_walk(v, false) : error;
+	if (error != 0)
+		return error;
+	check_ids(v);
+	return restart_walk(v, false);
 }
 
 static int finish(struct verify *v, uint64_t lowest)

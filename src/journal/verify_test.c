@@ -306,6 +306,34 @@ static void snapshots_are_compared(void **state)
 	build_deinit(&b);
 }
 
+/* Opening would take the snapshot's journal for the right one, and refuse the segments. */
+static void a_snapshot_of_another_journal(void **state)
+{
+	struct build b;
+	struct snapshot_header header;
+	uint8_t data[SNAPSHOT_HEADER_SIZE];
+	int file;
+
+	(void)state;
+	build_init(&b);
+	build_segment(&b, 1);
+	build_one(&b, 0, 3, 10);
+	build_save(&b, 0);
+	build_snapshot(&b, NAME_SNAPSHOT, 1);
+	build_segment(&b, 2);
+	build_save(&b, 0);
+	expect_good(&b, "streams.snap: 1 streams up to record 3, ok");
+	assert_int_equal(file_open(b.directory, NAME_SNAPSHOT, FILE_WRITE, &file), 0);
+	assert_int_equal(file_read(file, data, sizeof(data), 0), sizeof(data));
+	assert_int_equal(snapshot_header_decode(data, sizeof(data), &header), FORMAT_OK);
+	header.journal_id[15] ^= 1;
+	snapshot_header_encode(data, &header);
+	assert_int_equal(file_write(file, data, sizeof(data), 0), 0);
+	file_close(file);
+	expect_damage(&b, "damage: streams.snap: belongs to another journal");
+	build_deinit(&b);
+}
+
 /* The stream's first kept batch must go on where the snapshot says. */
 static void the_seam_behind_a_snapshot(void **state)
 {
@@ -360,6 +388,7 @@ int main(void)
 		cmocka_unit_test(one_bit_anywhere),
 		cmocka_unit_test(streams_must_go_on),
 		cmocka_unit_test(snapshots_are_compared),
+		cmocka_unit_test(a_snapshot_of_another_journal),
 		cmocka_unit_test(the_seam_behind_a_snapshot),
 		cmocka_unit_test(beside_a_server),
 	};
