@@ -60,8 +60,8 @@ struct reader {
 	bool idle_held;           /* ... or that a server holds the lock */
 	uint64_t recheck_ns;
 	uint64_t last_index;      /* of the segment that the last batch stood in, 0: none yet */
-	bool damaged;
-	struct failure damage;
+	int final;                /* an error after which nothing is shown any more: damage, or a flush that has failed. 0: none */
+	struct failure final_why;
 };
 
 static int io_failure(const struct reader *r, struct failure *why, int error, const char *what)
@@ -85,11 +85,11 @@ static int damage_at(struct reader *r, struct failure *why, const struct walk_pl
 {
 	char text[WALK_PLACE_TEXT_SIZE];
 
-	failure_set(&r->damage, EXIT_DATA, 0, "journal %s is damaged: %s", r->path,
+	failure_set(&r->final_why, EXIT_DATA, 0, "journal %s is damaged: %s", r->path,
 		    walk_place_text(place, last, text));
-	r->damaged = true;
-	*why = r->damage;
-	return -EBADMSG;
+	r->final = -EBADMSG;
+	*why = r->final_why;
+	return r->final;
 }
 
 /* Everything that the record number `number` is known by. */
@@ -114,16 +114,22 @@ enum reload {
 	RELOAD_FULL,
 };
 
-/* List the segments anew, and begin to walk at the next record to show. 0 or -errno with *why. */
+/* List the segments anew, and begin to walk at the next record to show. 0 or -errno with *why: then the reader stands where it stood. */
 static int reload(struct reader *r, enum reload how, struct failure *why)
 {
 	struct segments set;
+	struct walk *walk;
 	bool quick = how == RELOAD_QUICK || (how == RELOAD_NEWEST && r->set.quick);
-	int error = how == RELOAD_NEWEST && r->set_loaded ? segments_load_again(&r->set, &set, why)
-							  : segments_load(r->directory, &set, why);
+	int error = walk_create(&r->set, r->next, 0, &walk);
 
 	if (error != 0)
+		return io_failure(r, why, error, "read");
+	error = how == RELOAD_NEWEST && r->set_loaded ? segments_load_again(&r->set, &set, why)
+						      : segments_load(r->directory, &set, why);
+	if (error != 0) {
+		walk_destroy(walk);
 		return error;
+	}
 	set.quick = quick;
 	stop_walk(r);
 	if (r->set_loaded)
@@ -132,8 +138,8 @@ static int reload(struct reader *r, enum reload how, struct failure *why)
 	r->set_loaded = true;
 	for (uint32_t i = 0; MUTANT(227) && i < set.count; i++)
 		vouch(r, set.list[i].first != 0 ? set.list[i].first - 1 : 0);
-	error = walk_create(&r->set, r->next, 0, &r->walk);
-	return error == 0 ? 0 : io_failure(r, why, error, "read");
+	r->walk = walk;
+	return 0;
 }
 
 /* Take the lock file's number as vouched for; 1 when that told something new, 0, or -errno with *why. */
@@ -193,10 +199,14 @@ static int vouch_for(struct reader *r, struct failure *why)
 		return lock_and_reload(r, why);
 	/* What was read under the lock is on the disk once a flush that came after has succeeded. Never tried twice (J2). */
 	result = segment_open(&r->set, &r->set.list[r->batch.position]);
-	if (result == 0)
-		result = file_flush(r->set.list[r->batch.position].file);
 	if (result != 0)
-		return io_failure(r, why, result, "flush");
+		return io_failure(r, why, result, "open a segment");
+	result = file_flush(r->set.list[r->batch.position].file);
+	if (result != 0) {
+		r->final = io_failure(r, &r->final_why, result, "flush");
+		*why = r->final_why;
+		return r->final;
+	}
 	r->flushed_reads = MUTANT(27) ? UINT64_MAX : r->batch_reads;
 	return 1;
 }
@@ -267,6 +277,7 @@ static int skip_deleted(struct reader *r, uint64_t record, struct failure *why)
 static int missing(struct reader *r, const struct walk_place *place, struct failure *why)
 {
 	uint64_t record = place->record;
+	enum missing_stage stage;
 	int error;
 
 	if (r->stage_record != record)
@@ -274,10 +285,11 @@ static int missing(struct reader *r, const struct walk_place *place, struct fail
 	r->stage_record = record;
 	if (r->stage == MISSING_SEARCHED)
 		return damaged_here(r, place, why);
-	r->stage++;
-	if (r->stage == MISSING_READ) {
+	stage = r->stage + 1; /* reached once it has succeeded */
+	if (stage == MISSING_READ) {
 		error = segments_changed(&r->set);
 		if (error == 0) {
+			r->stage = stage;
 			walk_retry(r->walk);
 			return 1;
 		}
@@ -285,11 +297,14 @@ static int missing(struct reader *r, const struct walk_place *place, struct fail
 			return io_failure(r, why, error, "list its directory");
 		error = reload(r, RELOAD_NEWEST, why);
 	} else {
-		bool quick = r->stage == MISSING_LISTED && !r->lock.taken;
+		bool quick = stage == MISSING_LISTED && !r->lock.taken;
 
 		error = reload(r, quick ? RELOAD_QUICK : RELOAD_FULL, why);
 	}
-	return error == 0 ? skip_deleted(r, record, why) : error;
+	if (error != 0)
+		return error;
+	r->stage = stage;
+	return skip_deleted(r, record, why);
 }
 
 /* The walk has not found its next record. 1: look again; 0: nothing more for now; -errno with *why. */
@@ -437,9 +452,9 @@ int reader_next(struct reader *r, struct record *ret, struct failure *why)
 	struct walk_place place;
 	int result = 1;
 
-	if (r->damaged) {
-		*why = r->damage;
-		return -EBADMSG;
+	if (r->final != 0) {
+		*why = r->final_why;
+		return r->final;
 	}
 	if (r->idle)
 		result = wake(r, why);

@@ -28,7 +28,8 @@ void reader_close(struct reader *reader);
 
 /* 1: *ret is the next record. 0: nothing more that may be shown now (call again later to follow; a call is cheap when nothing has
  * changed, costs no system call then, and finds new segments and restarted servers by itself). -EBADMSG: damage, *why names
- * segment, byte offset and record numbers (65). other -errno: *why (74). */
+ * segment, byte offset and record numbers (65). other -errno: *why (74). May be called again after an error; damage and a flush that has
+ * failed stay what they are. */
 int reader_next(struct reader *reader, struct record *ret, struct failure *why);
 
 /* Give up the shared lock, when the reader has taken it to show what no claim covers. To be called once what reader_next returned has
