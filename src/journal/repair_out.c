@@ -111,20 +111,31 @@ int repair_out_create(const char *path, const uint8_t journal_id[16], uint64_t f
 	return 0;
 }
 
+/* All of it is ours: the directory was empty. What stayed would be in the way of the next try. */
+static void remove_all(struct repair_out *out)
+{
+	for (uint64_t i = out->first_index; i <= out->index; i++) {
+		char temporary[TEMPORARY_NAME_SIZE];
+		char name[SEGMENT_NAME_SIZE];
+
+		temporary_name(i, temporary);
+		segment_name(i, name);
+		(void)file_remove(out->directory, temporary);
+		(void)file_remove(out->directory, name);
+	}
+	(void)file_remove(out->directory, NAME_SNAPSHOT_NEW);
+	(void)file_remove(out->directory, NAME_SNAPSHOT);
+	(void)file_remove(out->directory, NAME_LOCK);
+}
+
 void repair_out_destroy(struct repair_out *out)
 {
 	if (out == NULL)
 		return;
 	if (out->file >= 0)
 		file_close(out->file);
-	for (uint64_t i = out->first_index; i <= out->index && !out->finished; i++) {
-		char name[TEMPORARY_NAME_SIZE];
-
-		temporary_name(i, name);
-		(void)file_remove(out->directory, name);
-	}
 	if (!out->finished)
-		(void)file_remove(out->directory, NAME_SNAPSHOT_NEW);
+		remove_all(out);
 	if (out->directory >= 0)
 		file_close(out->directory);
 	free(out->commit);
