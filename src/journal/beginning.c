@@ -1,5 +1,6 @@
 #include "journal/beginning.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,8 @@ static int read_snapshot(struct segments *set, const char *name, struct beginnin
 	struct snapshot_file file;
 	int error = snapshot_read(set->directory, name, &file);
 
+	if (error == -EIO && set->salvage)
+		error = 0;
 	if (error == 0 && file.valid && file.header.record > ret->snapshot)
 		ret->snapshot = file.header.record;
 	free(file.entries);

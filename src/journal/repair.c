@@ -518,10 +518,12 @@ static int copy_all(struct repair *r, const char *to)
 	struct snapshot_file snapshots[2] = { 0 };
 	int error = snapshot_read(r->directory, NAME_SNAPSHOT, &snapshots[0]);
 
-	if (error == 0 || error == -EIO)
+	if (error == 0 || error == -EIO) /* one that cannot be read is as good as none */
 		error = snapshot_read(r->directory, NAME_SNAPSHOT_OLD, &snapshots[1]);
 	if (error == 0 || error == -EIO)
 		error = begin_out(r, to, snapshots);
+	else
+		failed(r, error, "read its snapshots");
 	if (error == 0)
 		error = walk_all(r);
 	if (error == 0)

@@ -1,5 +1,6 @@
 /* The segments of a journal directory, as opening, readers and tools see them: listed, opened, their headers and f known. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -220,44 +221,58 @@ static int fill(struct segments *set, const struct listing *names, struct segmen
 	return 0;
 }
 
-/* What a snapshot that covers only segments below `index` claims. */
-static uint64_t snapshot_claim(const struct segments *set, const char *name, uint64_t index)
+/* What a snapshot that covers only segments below `index` claims, if that is more than *claim. */
+static int snapshot_claim(const struct segments *set, const char *name, uint64_t index,
+			  uint64_t *claim)
 {
 	struct snapshot_file file;
-	uint64_t claim = 0;
+	int error = snapshot_read(set->directory, name, &file);
 
-	if (snapshot_read(set->directory, name, &file) == 0 && file.valid &&
-	    file.header.segment_index < index)
-		claim = file.header.record;
+	if (error == 0 && file.valid && file.header.segment_index < index &&
+	    file.header.record > *claim)
+		*claim = file.header.record;
 	free(file.entries);
-	return claim;
+	return set->salvage ? 0 : error;
 }
 
-/* Rare: only where a header is bad. What cannot be read claims nothing, and so raises the doubt. */
-static void find_doubt(struct segments *set, uint32_t at)
+/* Rare: only where a header is bad. 0 or -errno with *why: where claims cannot be read, what could well be done without would pass for
+ * damage. (To salvage, what cannot be read claims nothing.) */
+static int find_doubt(struct segments *set, uint32_t at, struct failure *why)
 {
 	uint64_t index = set->list[at].index;
-	uint64_t claim = snapshot_claim(set, NAME_SNAPSHOT, index);
-	uint64_t older = snapshot_claim(set, NAME_SNAPSHOT_OLD, index);
+	uint64_t claim = 0;
+	int error = snapshot_claim(set, NAME_SNAPSHOT, index, &claim);
 
-	if (older > claim)
-		claim = older;
+	if (error == 0)
+		error = snapshot_claim(set, NAME_SNAPSHOT_OLD, index, &claim);
+	if (error != 0)
+		return failure_set(why, EXIT_IO, -error, "read the journal's snapshots");
 	for (uint32_t i = 0; i < at; i++) {
 		struct segment *segment = &set->list[i];
+		char name[SEGMENT_NAME_SIZE];
 
 		if (segment->header_fault == FORMAT_OK && !segment->searched)
-			(void)segment_search(set, segment, 0);
+			error = segment_search(set, segment, 0);
 		segment_leave(set, segment);
+		if (error != 0 && !set->salvage) {
+			segment_name(segment->index, name);
+			return failure_set(why, EXIT_IO, -error,
+					   "read segment %s offset %" PRIu64, name,
+					   segment->error_offset);
+		}
 		if (segment->claim > claim)
 			claim = segment->claim;
 	}
 	set->list[at].doubt = claim + 1;
+	return 0;
 }
 
 static int load(int directory, struct segments *old, bool salvage, struct segments *ret,
 		struct failure *why)
 {
-	struct segments set = { .directory = directory, .buffer_size = SEARCH_SIZE };
+	struct segments set = { .directory = directory,
+				.salvage = salvage,
+				.buffer_size = SEARCH_SIZE };
 	struct listing names = { 0 };
 	int error = find_geometry(&set);
 
@@ -277,7 +292,7 @@ static int load(int directory, struct segments *old, bool salvage, struct segmen
 	}
 	for (uint32_t i = 0; error == 0 && i < set.count; i++)
 		if (set.list[i].header_fault != FORMAT_OK && set.list[i].doubt == 0)
-			find_doubt(&set, i);
+			error = find_doubt(&set, i, why);
 	free(names.list);
 	if (error != 0) {
 		segments_free(&set);

@@ -34,6 +34,7 @@ struct segments {
 	struct file_geometry geometry;
 	bool quick;                   /* set by a reader beside a running server: a segment whose first batch is not found is searched for
 	                               * f near its start only (the server's spare is that, and large) */
+	bool salvage;                 /* set by segments_load_salvage: what cannot be read is passed over */
 	struct segment *list;         /* by index, ascending */
 	uint32_t count;
 	uint8_t *buffer;              /* for searching */
