@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock/clock.h"
 #include "file/file.h"
@@ -52,6 +53,7 @@ struct faults {
 	uint64_t steps;   /* made since faults_arm */
 	uint64_t fired;
 	const char *door; /* the first one that has failed */
+	const char *file; /* not NULL: only reads of the file with this name are steps */
 	int64_t memory;   /* pieces that are not given back */
 };
 
@@ -65,6 +67,7 @@ static void faults_arm(const struct fault_row *row, uint64_t at)
 	faults.steps = 0;
 	faults.fired = 0;
 	faults.door = "none";
+	faults.file = NULL;
 }
 
 static void faults_disarm(void)
@@ -85,7 +88,7 @@ static inline const char *faults_text(void)
 /* Before a step that can meet `kinds`: the errno that it fails with, or 0. */
 static int fault_step(unsigned kinds, const char *door)
 {
-	if (!faults.armed || (kinds & faults.row.kind) == 0)
+	if (!faults.armed || faults.file != NULL || (kinds & faults.row.kind) == 0)
 		return 0;
 	faults.steps++;
 	if (faults.steps < faults.at || (faults.steps > faults.at && !faults.row.for_good))
@@ -283,10 +286,26 @@ int __wrap_file_geometry(int dir, struct file_geometry *ret)
 	return 0;
 }
 
+/* The file that only reads of are to fail. */
+static bool is_the_file(int file)
+{
+	char link[64];
+	char name[400];
+	ssize_t size;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", file);
+	size = readlink(link, name, sizeof(name) - 1);
+	assert_true(size > 0);
+	name[size] = '\0';
+	return strcmp(strrchr(name, '/') + 1, faults.file) == 0;
+}
+
 int64_t __wrap_file_read(int file, void *data, size_t size, uint64_t offset)
 {
 	int error = fault_step(FAULT_IO, "file_read");
 
+	if (faults.armed && faults.file != NULL && is_the_file(file))
+		error = EIO;
 	return error != 0 ? -error : __real_file_read(file, data, size, offset);
 }
 
