@@ -76,7 +76,7 @@ install: all
 	install -D -m 644 man/roger.1 '$(DESTDIR)$(PREFIX)/share/man/man1/roger.1'
 
 clean:
-	rm -rf build build-asan build-tsan build-clang build-mutants build-coverage build-fuzz
+	rm -rf build build-asan build-tsan build-clang build-mutants build-coverage build-fuzz build-clang-asan
 
 setup:
 	@scripts/setup all

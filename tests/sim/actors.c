@@ -58,6 +58,13 @@ void server_start(struct server_actor *actor)
 	check_server_started(actor->process);
 }
 
+bool stage_server_is_up(const struct stage *stage)
+{
+	const struct process *process = stage->servers[0].process;
+
+	return stage->is_damaged || (process != NULL && sim_io_is_listening(process));
+}
+
 /* --- clients */
 
 static bool is_plain(const struct client_actor *actor)
@@ -146,12 +153,16 @@ static void plan_run(struct client_actor *actor)
 {
 	uint64_t count = world_draw(8) == 0 ? world_between(1, 400) : world_between(1, 40);
 
+	if (is_plain(actor))
+		count = world_between(1, ARGUMENTS_MAX);
+	if (actor->count > 0)
+		count = actor->count;
 	if (actor->kind == CLIENT_RESUME) {
 		if (actor->last == 0 || !actor->stage->is_closing)
 			actor->last += count;
 	} else {
 		actor->run++;
-		actor->last = is_plain(actor) ? world_between(1, ARGUMENTS_MAX) : count;
+		actor->last = count;
 	}
 	actor->next = 1;
 	actor->line_size = actor->line_read = 0;

@@ -39,36 +39,48 @@ static void cast_server(struct stage *stage)
 	config->journal.flush = flushes[world_draw(3)];
 }
 
-static void cast_client(struct stage *stage, unsigned i)
+void client_cast(struct stage *stage, unsigned i, enum client_kind kind, size_t most, uint64_t count)
 {
-	static const enum client_kind kinds[] = {
-		CLIENT_RESUME, CLIENT_NEXT,      CLIENT_RESUME, CLIENT_RAW,
-		CLIENT_NEXT,   CLIENT_EPHEMERAL, CLIENT_LINE,   CLIENT_WHOLE,
-	};
 	struct client_actor *actor = &stage->clients[i];
 	struct client_config *config = &actor->config;
 	char name[16];
 
 	snprintf(name, sizeof(name), "client%u", i + 1);
+	if (actor->host == NULL)
+		actor->host = host_create(name, NULL);
 	actor->stage = stage;
 	actor->sender = i + 1;
-	actor->kind = i < 2 ? kinds[i] : kinds[world_draw(8)];
-	actor->host = host_create(name, NULL);
-	actor->message_most = world_draw(4) == 0 ? world_between(2000, MESSAGE_MOST)
-						 : world_between(40, 2000);
+	actor->kind = kind;
+	actor->message_most = most;
+	actor->count = count;
 	snprintf(actor->stream_name, sizeof(actor->stream_name), "stream %u", i + 1);
+	*config = (struct client_config){ .retry = true, .window = DEFAULT_WINDOW };
 	listen_at(&config->address, PROTOCOL_NATIVE, PORT_BOTH);
-	config->retry = world_draw(4) > 0;
-	config->window = world_draw(2) == 0 ? DEFAULT_WINDOW : world_between(64, 512) * KIB;
-	if (actor->kind == CLIENT_RESUME || actor->kind == CLIENT_NEXT)
+	if (kind == CLIENT_RESUME || kind == CLIENT_NEXT)
 		config->stream_name = actor->stream_name;
-	config->resume = actor->kind == CLIENT_RESUME;
-	if (actor->kind == CLIENT_RAW)
+	config->resume = kind == CLIENT_RESUME;
+	if (kind == CLIENT_RAW)
 		listen_at(&config->address, PROTOCOL_RAW, PORT_BOTH);
-	if (actor->kind == CLIENT_LINE)
+	if (kind == CLIENT_LINE)
 		listen_at(&config->address, PROTOCOL_LINE, PORT_LINE);
-	if (actor->kind == CLIENT_WHOLE)
+	if (kind == CLIENT_WHOLE)
 		listen_at(&config->address, PROTOCOL_WHOLE, PORT_WHOLE);
+}
+
+static void draw_client(struct stage *stage, unsigned i)
+{
+	static const enum client_kind kinds[] = {
+		CLIENT_RESUME, CLIENT_NEXT,      CLIENT_RESUME, CLIENT_RAW,
+		CLIENT_NEXT,   CLIENT_EPHEMERAL, CLIENT_LINE,   CLIENT_WHOLE,
+	};
+	enum client_kind kind = i < 2 ? kinds[i] : kinds[world_draw(8)];
+	size_t most = world_draw(4) == 0 ? world_between(2000, MESSAGE_MOST)
+					 : world_between(40, 2000);
+
+	client_cast(stage, i, kind, most, 0);
+	stage->clients[i].config.retry = world_draw(4) > 0;
+	if (world_draw(2) == 0)
+		stage->clients[i].config.window = world_between(64, 512) * KIB;
 }
 
 void stage_cast(struct stage *stage)
@@ -85,7 +97,7 @@ void stage_cast(struct stage *stage)
 	}
 	stage->client_count = (unsigned)world_between(2, CLIENTS_MAX);
 	for (unsigned i = 0; i < stage->client_count; i++)
-		cast_client(stage, i);
+		draw_client(stage, i);
 	stage->reader_count = (unsigned)world_draw(READERS_MAX + 1);
 	for (unsigned i = 0; i < stage->reader_count; i++) {
 		stage->readers[i].stage = stage;

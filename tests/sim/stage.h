@@ -55,6 +55,7 @@ struct client_actor {
 	char stream_name[16];
 	size_t message_most;
 	uint32_t run;          /* of CLIENT_NEXT and the like: 1, 2 ...; CLIENT_RESUME: 0 */
+	uint64_t count;        /* messages of each run; 0: drawn */
 	uint64_t last;         /* messages of this run; CLIENT_RESUME: of the stream so far */
 	bool is_done;          /* its last run has ended with 0, and it is not to begin another */
 	bool is_out;           /* it was told to stay away (fenced), or has given up for good */
@@ -100,6 +101,12 @@ void client_clear(struct client_actor *actor);
 
 /* Draw the cast. */
 void stage_cast(struct stage *stage);
+
+/* One sender; count: the messages of each run, 0: drawn for each. */
+void client_cast(struct stage *stage, unsigned i, enum client_kind kind, size_t most, uint64_t count);
+
+/* Is the server listening (or has it refused to, for good)? */
+bool stage_server_is_up(const struct stage *stage);
 
 /* The server's host loses power, and comes back after a while. */
 void stage_power_cut(struct stage *stage);
