@@ -1,0 +1,154 @@
+/* What a reader may show (J11): what a claim covers; above that only what it has read and then flushed, under the lock, with no server
+ * there. Three ways to get it wrong, each of which shows a record that a power cut may take away again. */
+#include "journal/reader.h"
+
+#include "clock/clock.h"
+#include "journal/journal_build.h"
+
+static unsigned clock_now; /* counts reads and flushes */
+static unsigned read_at, flushed_at;
+static unsigned reads, flushes;
+
+int64_t __real_file_read(int file, void *data, size_t size, uint64_t offset);
+int64_t __wrap_file_read(int file, void *data, size_t size, uint64_t offset);
+int __real_file_flush(int file);
+int __wrap_file_flush(int file);
+
+int64_t __wrap_file_read(int file, void *data, size_t size, uint64_t offset)
+{
+	read_at = ++clock_now;
+	reads++;
+	return __real_file_read(file, data, size, offset);
+}
+
+int __wrap_file_flush(int file)
+{
+	flushed_at = ++clock_now;
+	flushes++;
+	return __real_file_flush(file);
+}
+
+static struct reader *open_at_first(struct build *b)
+{
+	struct failure why = { 0 };
+	struct reader *reader;
+
+	if (reader_open(b->path, 0, &reader, &why) != 0)
+		fail_msg("%s", why.text);
+	return reader;
+}
+
+/* 1, 0, or the test fails. */
+static int next(struct reader *reader, struct record *ret)
+{
+	struct failure why = { 0 };
+	int result = reader_next(reader, ret, &why);
+
+	if (result < 0)
+		fail_msg("%s", why.text);
+	return result;
+}
+
+static int hold_lock(struct build *b, uint64_t number)
+{
+	int file;
+
+	build_lock(b, number);
+	assert_int_equal(file_open(b->directory, NAME_LOCK, FILE_WRITE, &file), 0);
+	assert_int_equal(file_lock(file, true), 0);
+	return file;
+}
+
+/* Nothing claims anything, and it takes several reads: each is flushed after it was made. A flush before it says nothing of it, since a
+ * killed server's write may land in between. */
+static void each_read_is_flushed_behind_it(void **state)
+{
+	enum { BATCHES = 100 };
+	struct record record;
+	struct reader *reader;
+	struct build b;
+	uint64_t count = 0;
+
+	(void)state;
+	build_init(&b);
+	build_segment(&b, 1);
+	for (int i = 0; i < BATCHES; i++)
+		build_one(&b, 0, 1, 7000);
+	build_save(&b, 1);
+	reads = flushes = 0;
+	reader = open_at_first(&b);
+	while (next(reader, &record) == 1) {
+		count++;
+		assert_int_equal(record.number, count);
+		assert_true(flushed_at > read_at);
+	}
+	assert_int_equal(count, BATCHES);
+	assert_true(flushes >= 2 && reads > flushes);
+	reader_close(reader);
+	build_deinit(&b);
+}
+
+/* A server holds the lock: what it has written, but not yet called durable, is not shown, whatever the reader could flush. */
+static void not_beside_a_server(void **state)
+{
+	struct record record;
+	struct reader *reader;
+	struct build b;
+	int lock;
+
+	(void)state;
+	build_init(&b);
+	lock = hold_lock(&b, 1);
+	build_segment(&b, 1);
+	for (int i = 0; i < 3; i++)
+		build_one(&b, 0, 1, 100);
+	build_save(&b, 1);
+	reader = open_at_first(&b);
+	assert_int_equal(next(reader, &record), 1);
+	assert_int_equal(record.number, 1);
+	assert_int_equal(next(reader, &record), 0);
+	assert_int_equal(next(reader, &record), 0);
+	reader_close(reader);
+	file_close(lock);
+	build_deinit(&b);
+}
+
+/* The server has begun the next segment while the last commits of the one before are in flight: that it begins at record 4 does not say
+ * that 3 is durable. */
+static void a_segment_is_no_claim(void **state)
+{
+	struct record record;
+	struct reader *reader;
+	struct build b;
+	int lock;
+
+	(void)state;
+	build_init(&b);
+	lock = hold_lock(&b, 1);
+	build_segment(&b, 1);
+	for (int i = 0; i < 3; i++)
+		build_one(&b, 0, 1, 100);
+	build_save(&b, 1);
+	b.durable = 1;
+	build_segment(&b, 2);
+	build_one(&b, 0, 1, 100);
+	build_save(&b, 1);
+	reader = open_at_first(&b);
+	assert_int_equal(next(reader, &record), 1);
+	assert_int_equal(record.number, 1);
+	assert_int_equal(next(reader, &record), 0);
+	reader_close(reader);
+	file_close(lock);
+	build_deinit(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_read_is_flushed_behind_it),
+		cmocka_unit_test(not_beside_a_server),
+		cmocka_unit_test(a_segment_is_no_claim),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
