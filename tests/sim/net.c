@@ -404,9 +404,8 @@ static void count_old_bytes(const struct net_end *end)
 
 int64_t net_read(struct net_end *end, void *out, size_t size)
 {
-	size_t count = stream_read(end->connection, 1 - end->side, out, size);
-
 	must(end->held && size > 0);
+	size_t count = stream_read(end->connection, 1 - end->side, out, size);
 	if (count > 0) {
 		count_old_bytes(end);
 		return (int64_t)count;

@@ -45,7 +45,8 @@ struct stream {
 	bool stalled;         /* the next piece waits for the reader */
 	bool fin_written;
 	bool fin_arrived;
-	bool dropped;         /* nothing goes on its way any more */
+	bool dropped;         /* nothing goes on its way any more ... */
+	size_t lost;          /* ... so many bytes were written all the same */
 };
 
 struct net_end {

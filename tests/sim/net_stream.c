@@ -75,8 +75,8 @@ static void piece_append(struct stream *stream, struct piece piece)
 		stream->piece_first = 0;
 		if (stream->piece_count == stream->piece_room) {
 			stream->piece_room = stream->piece_room > 0 ? 2 * stream->piece_room : 8;
-			stream->pieces = sim_resize(stream->pieces, stream->piece_room *
-									    sizeof(*stream->pieces));
+			stream->pieces = sim_resize(stream->pieces,
+						    stream->piece_room * sizeof(*stream->pieces));
 		}
 	}
 	stream->pieces[stream->piece_first + stream->piece_count++] = piece;
@@ -121,7 +121,7 @@ void stream_fin(struct net_connection *c, unsigned side)
 size_t stream_write(struct net_connection *c, unsigned side, const uint8_t *data, size_t size)
 {
 	struct stream *stream = &c->streams[side];
-	size_t on_way = (size_t)(stream->written - stream->arrived);
+	size_t on_way = (size_t)(stream->written - stream->arrived) + stream->lost;
 	size_t room = stream->send_room > on_way ? stream->send_room - on_way : 0;
 	size_t taken = size < room ? size : room;
 	uint64_t at = stream->written;
@@ -133,6 +133,10 @@ size_t stream_write(struct net_connection *c, unsigned side, const uint8_t *data
 	}
 	if (taken == 0)
 		return 0;
+	if (stream->dropped) {
+		stream->lost += taken;
+		return taken;
+	}
 	bytes_append(stream, data, taken);
 	while (at < stream->written) {
 		uint64_t left = stream->written - at;
@@ -309,7 +313,8 @@ static void tell(struct net_connection *c, unsigned side)
 
 	if (reader->held && reader->calls != NULL && reader->calls->readable != NULL)
 		reader->calls->readable(reader->context);
-	if (stream->want_room && writer->held && stream->written - stream->arrived < stream->send_room) {
+	if (stream->want_room && writer->held &&
+	    stream->written - stream->arrived < stream->send_room) {
 		stream->want_room = false;
 		if (writer->calls != NULL && writer->calls->writable != NULL)
 			writer->calls->writable(writer->context);
@@ -333,12 +338,15 @@ static void deliver(void *context, uint64_t argument)
 		if (again_ns < world_now())
 			again_ns = world_now();
 		if (again_ns != NEVER_NS)
-			deliver_at(c, side, again_ns + world_span(MS_NS, 100 * MS_NS, 2 * SECOND_NS));
+			deliver_at(c, side,
+				   again_ns + world_span(MS_NS, 100 * MS_NS, 2 * SECOND_NS));
 		return;
 	}
-	if (!reader->held) {
-		stream_drop(stream);
+	if (!reader->held || reader->error != 0) {
+		/* It is sent again until a reset has come through. */
 		net_send_reset(&c->ends[side]);
+		deliver_at(c, side,
+			   world_now() + world_span(200 * MS_NS, SECOND_NS, 10 * SECOND_NS));
 		return;
 	}
 	if (trouble(c, side)) {
