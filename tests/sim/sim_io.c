@@ -211,6 +211,22 @@ void sim_io_script_changed(struct process *process)
 			loop_poke(io);
 }
 
+static bool has_listener(const struct io *io)
+{
+	for (uint32_t i = 0; i < io->fresh; i++)
+		if (io->slots[i].kind == SLOT_LISTENER && !io->slots[i].closing)
+			return true;
+	return false;
+}
+
+bool sim_io_is_listening(const struct process *process)
+{
+	for (const struct io *io = all; io != NULL; io = io->next)
+		if (io->process == process && has_listener(io))
+			return true;
+	return false;
+}
+
 int io_signals(struct io *io)
 {
 	io->signals = true;

@@ -13,7 +13,7 @@
 
 #include "process.h"
 
-/* What a process's standard input will be: process->script. */
+/* What a process's standard input will be: process->script points to one, or to a struct that begins with one. */
 struct io_script {
 	/* The next bytes, at most so many. 0 with *ret_end: the end; with bytes: it follows them, and is asked for again. 0 without it:
 	 * nothing after all. Sets next_ns for what comes after (left as it is: more is there at once). Called in the name of the process:
@@ -25,6 +25,9 @@ struct io_script {
 
 /* next_ns of its script is another now. */
 void sim_io_script_changed(struct process *process);
+
+/* Has it a listener? */
+bool sim_io_is_listening(const struct process *process);
 
 /* Events taken by all processes, since sim_io_begin. */
 uint64_t sim_io_completions(void);
