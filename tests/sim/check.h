@@ -31,6 +31,9 @@ size_t message_make(const struct message *message, size_t most, uint8_t *out);
 /* Is it one, whole and unchanged? */
 bool message_read(const uint8_t *data, size_t size, struct message *ret);
 
+/* Whose is it, going by its head alone? */
+bool message_peek(const uint8_t *data, size_t size, struct message *ret);
+
 /* --- the checks of one seed */
 
 struct check_config {
@@ -59,7 +62,15 @@ void check_client_ended(uint32_t sender, uint32_t run, uint64_t last, int status
 void check_server_started(struct process *process);
 void check_server_ended(struct process *process);
 
+/* SIGTERM has been sent to it: it may end with 0 from now on. */
+void check_server_asked(struct process *process);
+
 /* --- taps: called by sim_io for sockets of server processes, with the connection's number */
+
+/* When the server is handed the connection; port: its own, of the listener (9999 raw and native, 9998 line, 9997 whole). */
+void check_accepted(struct process *server, uint64_t connection, uint16_t port);
+
+/* When the server is handed these bytes (not before: an answer must cover all that it has been handed). */
 void check_received(struct process *server, uint64_t connection, const uint8_t *data, size_t size);
 void check_sending(struct process *server, uint64_t connection, const uint8_t *data, size_t size); /* at io_send: the claim is made */
 void check_closed(struct process *server, uint64_t connection);
@@ -69,6 +80,7 @@ void check_io_error(struct process *server);
 
 /* --- readers: a record as it was shown, beside a running server or alone */
 struct check_record {
+	unsigned reader;       /* a number for each pass of each reader: it sees records in order. 0: order is not looked at */
 	uint64_t number;
 	const uint8_t *stream; /* 16 bytes */
 	uint64_t seq;

@@ -1,0 +1,119 @@
+/* The checks of one seed: their beginning and end, and what the medium's lies excuse. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "check_private.h"
+
+struct check_state checks;
+
+static uint64_t lies(void)
+{
+	return fault_counts[FAULT_BIT_FLIPPED] + fault_counts[FAULT_SECTOR_ZEROED] +
+	       fault_counts[FAULT_BLOCK_MISDIRECTED] + fault_counts[FAULT_BLOCK_STALE];
+}
+
+void check_begin(const struct check_config *config)
+{
+	memset(&checks, 0, sizeof(checks));
+	checks.config = *config;
+	checks.lies_before = lies();
+	ledger_begin();
+	senders_begin();
+	plain_begin();
+	audit_begin();
+	tap_begin();
+	seen_begin();
+	servers_begin();
+}
+
+void check_end(void)
+{
+	if (checks.debt[0] != '\0' && !checks.is_told)
+		world_fail("lost, and nobody has said so: %s", checks.debt);
+	servers_end();
+	seen_end();
+	tap_end();
+	audit_end();
+	plain_end();
+	senders_end();
+	ledger_end();
+}
+
+uint64_t check_acknowledged(void)
+{
+	return checks.acknowledged;
+}
+
+/* --- corruption */
+
+bool check_is_corrupt(void)
+{
+	return checks.config.mode == MODE_CORRUPTION &&
+	       (checks.is_damaged || lies() != checks.lies_before);
+}
+
+void check_corrupted(void)
+{
+	if (checks.config.mode != MODE_CORRUPTION)
+		world_fail("the medium was damaged in a mode in which it is honest");
+	checks.is_damaged = true;
+}
+
+void check_damage_told(const char *who, const char *text)
+{
+	if (!check_is_corrupt())
+		world_fail("%s calls an honest crash damage: %s", who, text);
+	world_trace("damage told", 0, 0);
+	checks.is_told = true;
+}
+
+void check_missing(const char *format, ...)
+{
+	char text[sizeof(checks.debt)];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	if (!check_is_corrupt())
+		world_fail("%s", text);
+	if (checks.debt[0] == '\0')
+		memcpy(checks.debt, text, sizeof(text));
+}
+
+/* --- small things */
+
+uint32_t check_u32(const uint8_t *at)
+{
+	return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 |
+	       (uint32_t)at[3] << 24;
+}
+
+uint64_t check_u64(const uint8_t *at)
+{
+	return (uint64_t)check_u32(at) | (uint64_t)check_u32(at + 4) << 32;
+}
+
+/* 64 bits that tell messages apart; the checksums that are under test have no part in it. */
+uint64_t check_digest(const uint8_t *data, size_t size)
+{
+	uint64_t hash = 0xcbf29ce484222325 ^ size;
+	size_t i = 0;
+
+	for (; i + 8 <= size; i += 8) {
+		hash = (hash ^ check_u64(data + i)) * 0x9e3779b97f4a7c15;
+		hash ^= hash >> 29;
+	}
+	for (; i < size; i++)
+		hash = (hash ^ data[i]) * 0x100000001b3;
+	return hash ^ hash >> 32;
+}
+
+void *check_grow(void *array, size_t count, size_t *capacity, size_t size)
+{
+	if (count < *capacity)
+		return array;
+	*capacity = *capacity == 0 ? 16 : 2 * *capacity;
+	return sim_resize(array, *capacity * size);
+}

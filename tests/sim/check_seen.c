@@ -1,0 +1,118 @@
+/* Readers: what they show must be durable at that moment, in order, and stay. */
+#include <string.h>
+
+#include "check_private.h"
+
+struct reader {
+	unsigned number;
+	uint64_t last;
+};
+
+static struct {
+	struct reader *readers;
+	size_t count;
+	size_t capacity;
+	/* the pass over the whole journal */
+	uint64_t whole_first;
+	uint64_t whole_last;
+	uint64_t whole_count;
+} seen;
+
+void seen_begin(void)
+{
+	memset(&seen, 0, sizeof(seen));
+}
+
+void seen_end(void)
+{
+	sim_free(seen.readers);
+	memset(&seen, 0, sizeof(seen));
+}
+
+static struct reader *find(unsigned number)
+{
+	for (size_t i = seen.count; i-- > 0;)
+		if (seen.readers[i].number == number)
+			return &seen.readers[i];
+	seen.readers =
+		check_grow(seen.readers, seen.count, &seen.capacity, sizeof(seen.readers[0]));
+	seen.readers[seen.count] = (struct reader){ .number = number };
+	return &seen.readers[seen.count++];
+}
+
+/* One behind the other; retention may take what has not been read yet. */
+static void check_order(const char *who, uint64_t last, uint64_t number)
+{
+	if (last == 0 || number == last + 1 || (number > last && checks.config.keep_bytes != 0))
+		return;
+	world_fail("%s shows record %llu after record %llu", who, (unsigned long long)number,
+		   (unsigned long long)last);
+}
+
+static void check_shown(const char *who, const struct check_record *record)
+{
+	const char *why;
+
+	if (record->number > ledger_last()) {
+		why = audit_reach(record->number);
+		if (why != NULL)
+			check_missing("%s shows record %llu: %s", who,
+				      (unsigned long long)record->number, why);
+	}
+	ledger_compare(who, record->number, record->stream, record->seq,
+		       check_digest(record->payload, record->size), record->size, record->gap);
+}
+
+void check_seen(const struct check_record *record)
+{
+	struct reader *reader;
+
+	if (record->reader != 0) {
+		reader = find(record->reader);
+		check_order("a reader", reader->last, record->number);
+		reader->last = record->number;
+	}
+	check_shown("a reader", record);
+}
+
+/* --- one pass over everything */
+
+void check_whole_begin(void)
+{
+	seen.whole_first = seen.whole_last = seen.whole_count = 0;
+	audit_cut();
+	audit_restart();
+}
+
+void check_whole_record(const struct check_record *record)
+{
+	if (seen.whole_count == 0)
+		seen.whole_first = record->number;
+	if (seen.whole_count > 0 && record->number != seen.whole_last + 1)
+		world_fail("the whole journal: record %llu comes after record %llu",
+			   (unsigned long long)record->number,
+			   (unsigned long long)seen.whole_last);
+	check_shown("the whole journal", record);
+	seen.whole_last = record->number;
+	seen.whole_count++;
+}
+
+void check_whole_end(uint64_t *ret_records)
+{
+	uint64_t first = audit_first();
+
+	if (seen.whole_last < ledger_last())
+		check_missing("the whole journal ends at record %llu, and somebody has been told "
+			      "of %llu",
+			      (unsigned long long)seen.whole_last,
+			      (unsigned long long)ledger_last());
+	if (seen.whole_count > 0 && seen.whole_first > 1 && checks.config.keep_bytes == 0)
+		check_missing(
+			"the whole journal begins at record %llu, and nothing may be given up",
+			(unsigned long long)seen.whole_first);
+	if (seen.whole_count > 0 && seen.whole_first > first)
+		check_missing("the whole journal begins at record %llu, and %llu is kept",
+			      (unsigned long long)seen.whole_first, (unsigned long long)first);
+	world_trace("whole journal", seen.whole_first, seen.whole_last);
+	*ret_records = seen.whole_count;
+}
