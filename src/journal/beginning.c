@@ -21,10 +21,10 @@ static int read_snapshot(struct segments *set, const char *name, struct beginnin
 }
 
 static void missing(const struct segments *set, struct beginning *ret, uint32_t position,
-		    const char *what)
+		    uint64_t record, const char *what)
 {
 	ret->place = (struct walk_place){
-		.record = 1,
+		.record = record,
 		.last_record = ret->lowest > 1 ? ret->lowest - 1 : 1,
 		.position = position,
 		.segment_index = position < set->count ? set->list[position].index : 0,
@@ -44,7 +44,7 @@ static int find_firsts(struct segments *set, struct beginning *ret)
 		error = segment_search(set, s, 0);
 		segment_leave(set, s);
 		if (error != 0) {
-			missing(set, ret, i, strerror(-error));
+			missing(set, ret, i, 1, strerror(-error));
 			ret->place.offset = s->error_offset;
 			return error;
 		}
@@ -53,23 +53,30 @@ static int find_firsts(struct segments *set, struct beginning *ret)
 	return 0;
 }
 
-/* A segment below the first one that has records: only a damaged header can have put it there. */
-static bool find_bad_header(const struct segments *set, struct beginning *ret)
+/* A segment below the first one that has records, and not a dead one: its header is damaged, or all of its batches. 1, 0 or -errno. */
+static int find_lost(struct segments *set, struct beginning *ret)
 {
 	for (uint32_t i = 0; i < set->count && ret->lowest != 0; i++) {
 		const struct segment *s = &set->list[i];
 		char what[100];
+		int lost;
 
 		if (s->first == ret->lowest)
 			break;
-		if (s->header_fault == FORMAT_OK)
+		lost = segments_lost_first(set, i);
+		if (lost < 0)
+			return lost;
+		if (lost == 0)
 			continue;
-		snprintf(what, sizeof(what), "segment header: %s",
-			 format_fault_text(s->header_fault));
-		missing(set, ret, i, what);
-		return true;
+		if (s->header_fault == FORMAT_OK)
+			snprintf(what, sizeof(what), "no batch header is whole");
+		else
+			snprintf(what, sizeof(what), "segment header: %s",
+				 format_fault_text(s->header_fault));
+		missing(set, ret, i, ret->snapshot < ret->lowest - 1 ? 1 : s->doubt, what);
+		return 1;
 	}
-	return false;
+	return 0;
 }
 
 int beginning_find(struct segments *set, struct beginning *ret)
@@ -83,10 +90,12 @@ int beginning_find(struct segments *set, struct beginning *ret)
 		error = read_snapshot(set, NAME_SNAPSHOT, ret);
 	if (error == 0)
 		error = read_snapshot(set, NAME_SNAPSHOT_OLD, ret);
-	if (error != 0)
+	if (error == 0)
+		error = find_lost(set, ret);
+	if (error < 0)
 		return error;
-	if (!find_bad_header(set, ret) && ret->lowest > 1 && ret->snapshot < ret->lowest - 1)
-		missing(set, ret, set->count,
+	if (error == 0 && ret->lowest > 1 && ret->snapshot < ret->lowest - 1)
+		missing(set, ret, set->count, 1,
 			"the first segments are gone, and no valid snapshot covers them");
 	return 0;
 }

@@ -347,14 +347,13 @@ static void test_damage_is_refused(void **state)
 }
 
 /* The snapshot covers it: the server starts, as often as it likes; what is lost is for verify and read to say. */
-static void test_bad_header_below_the_snapshot(void **state)
+static void loss_below_the_snapshot(bool header)
 {
 	struct journal *j;
 	struct stream_state s;
 	char name[200];
 	FILE *file;
 
-	(void)state;
 	for (int i = 0; i < 3; i++) {
 		j = open_it();
 		append_ok(j, "a", open_stream(j, "a", &s), 3, 100);
@@ -364,9 +363,11 @@ static void test_bad_header_below_the_snapshot(void **state)
 	snprintf(name, sizeof(name), "%s/00000000000000000001.seg", path);
 	file = fopen(name, "r+");
 	assert_non_null(file);
-	for (int i = 0; i < 4096; i++)
+	for (int i = 0; i < 4096 && header; i++)
 		fputc(0, file);
 	fclose(file);
+	if (!header)
+		assert_int_equal(truncate(name, 4096), 0);
 	for (int i = 0; i < 3; i++) {
 		j = open_it();
 		assert_int_equal(last_of(j, "a"), 9);
@@ -374,6 +375,18 @@ static void test_bad_header_below_the_snapshot(void **state)
 		stop_it(j);
 	}
 	assert_int_equal(access(name, F_OK), 0);
+}
+
+static void test_bad_header_below_the_snapshot(void **state)
+{
+	(void)state;
+	loss_below_the_snapshot(true);
+}
+
+static void test_no_batches_below_the_snapshot(void **state)
+{
+	(void)state;
+	loss_below_the_snapshot(false);
 }
 
 static void test_one_server(void **state)
@@ -497,6 +510,7 @@ int main(void)
 		ROW(forget),
 		ROW(damage_is_refused),
 		ROW(bad_header_below_the_snapshot),
+		ROW(no_batches_below_the_snapshot),
 		ROW(one_server),
 		ROW(empty_starts_leave_nothing),
 		ROW(sizes_that_do_not_fit),

@@ -149,15 +149,24 @@ static bool may_go(const struct opening *o, uint32_t at)
 	return !o->snapshot.valid;
 }
 
-/* An unused spare of an earlier process may go when its room is needed. */
+/* An unused spare of an earlier process. One that has lost what stood in it looks the same, and is for verify and read to tell of. */
+static bool is_unused(struct opening *o, uint32_t at)
+{
+	const struct segment *segment = &o->set.list[at];
+
+	return segment->header_fault == FORMAT_OK && segment->first == 0 &&
+	       segments_lost_first(&o->set, at) == 0;
+}
+
+/* It may go when its room is needed. */
 static bool remove_unused(struct opening *o)
 {
 	for (uint32_t i = o->set.count; i > 0; i--) {
 		struct segment *segment = &o->set.list[i - 1];
 		char name[SEGMENT_NAME_SIZE];
 
-		if (segment->header_fault != FORMAT_OK || segment->first != 0 ||
-		    !segment->searched || o->removed[i - 1] || !may_go(o, i - 1))
+		if (!is_unused(o, i - 1) || !segment->searched || o->removed[i - 1] ||
+		    !may_go(o, i - 1))
 			continue;
 		segment_name(segment->index, name);
 		segment_leave(&o->set, segment);
@@ -274,8 +283,7 @@ int opening_sort_segments(struct opening *o)
 
 		if (bound > o->first_copied)
 			bound = o->first_copied;
-		is_live = segment->header_fault != FORMAT_OK ||
-			  (segment->first != 0 && segment->first < bound);
+		is_live = segment->first != 0 ? segment->first < bound : !is_unused(o, i);
 		if (o->removed[i])
 			continue; /* gone already, for its room */
 		if (!is_live) {

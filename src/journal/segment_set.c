@@ -235,8 +235,8 @@ static int snapshot_claim(const struct segments *set, const char *name, uint64_t
 	return set->salvage ? 0 : error;
 }
 
-/* Rare: only where a header is bad. 0 or -errno with *why: where claims cannot be read, what could well be done without would pass for
- * damage. (To salvage, what cannot be read claims nothing.) */
+/* Rare: only where a header is bad, or all batches. 0 or -errno with *why: where claims cannot be read, what could well be done
+ * without would pass for damage. (To salvage, what cannot be read claims nothing.) */
 static int find_doubt(struct segments *set, uint32_t at, struct failure *why)
 {
 	uint64_t index = set->list[at].index;
@@ -447,6 +447,23 @@ uint64_t segments_lowest(const struct segments *set)
 		if (set->list[i].first != 0 && set->list[i].first < lowest)
 			lowest = set->list[i].first;
 	return lowest == UINT64_MAX ? 0 : lowest;
+}
+
+int segments_lost_first(struct segments *set, uint32_t at)
+{
+	struct segment *segment = &set->list[at];
+	uint64_t lowest = segments_lowest(set);
+	struct failure why;
+	int error = 0;
+
+	for (uint32_t i = 0; i < at; i++)
+		if (set->list[i].first == lowest)
+			return 0;
+	if (segment->first != 0 || (segment->header_fault == FORMAT_OK && !segment->searched))
+		return 0;
+	if (segment->doubt == 0)
+		error = find_doubt(set, at, &why);
+	return error != 0 ? error : lowest > segment->doubt;
 }
 
 uint64_t segments_bound(const struct segments *set, uint32_t at)

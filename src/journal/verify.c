@@ -482,7 +482,7 @@ static int begin(struct verify *v, uint64_t *ret_lowest)
 	*ret_lowest = v->next;
 	if (begin.place.what[0] != '\0') {
 		damage(v, &begin.place, 0);
-		v->lost += begin.place.last_record;
+		v->lost += begin.place.last_record - begin.place.record + 1;
 	}
 	if (continuity_init(&v->continuity, v->next) != 0)
 		return failed(v, -ENOMEM, "verify");

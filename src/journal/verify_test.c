@@ -306,6 +306,47 @@ static void snapshots_are_compared(void **state)
 	build_deinit(&b);
 }
 
+/* The first kept segment yields nothing any more: its records have not been given up, though a snapshot covers them. */
+static void a_first_segment_without_batches(void **state)
+{
+	static const struct {
+		const char *name;
+		bool seal_before; /* it began at the same record as the next one, and held none */
+		const char *text; /* NULL: good */
+	} rows[] = {
+		{ "held records", false,
+		  "segment 00000000000000000002.seg offset 0: records 4..5: no batch header is whole" },
+		{ "held none", true, NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct build b;
+
+		print_message("%s\n", rows[i].name);
+		build_init(&b);
+		build_segment(&b, 1);
+		build_one(&b, 0, 3, 10);
+		build_snapshot(&b, NAME_SNAPSHOT_OLD, 1);
+		build_segment(&b, 2);
+		if (rows[i].seal_before)
+			build_seal(&b);
+		else
+			build_one(&b, 0, 2, 10);
+		build_snapshot(&b, NAME_SNAPSHOT, rows[i].seal_before ? 1 : 2);
+		build_save_size(&b, BUILD_BLOCK);
+		b.durable = b.record - 1;
+		build_segment(&b, 3);
+		build_one(&b, 0, 1, 10);
+		build_save(&b, 1);
+		if (rows[i].text == NULL)
+			expect_good(&b, "1 records in 2 segments");
+		else
+			expect_damage(&b, rows[i].text);
+		build_deinit(&b);
+	}
+}
+
 /* Opening would take the snapshot's journal for the right one, and refuse the segments. */
 static void a_snapshot_of_another_journal(void **state)
 {
@@ -388,6 +429,7 @@ int main(void)
 		cmocka_unit_test(one_bit_anywhere),
 		cmocka_unit_test(streams_must_go_on),
 		cmocka_unit_test(snapshots_are_compared),
+		cmocka_unit_test(a_first_segment_without_batches),
 		cmocka_unit_test(a_snapshot_of_another_journal),
 		cmocka_unit_test(the_seam_behind_a_snapshot),
 		cmocka_unit_test(beside_a_server),

@@ -23,7 +23,7 @@ struct segment {
 	enum format_fault header_fault;
 	struct segment_header header; /* valid with FORMAT_OK */
 	uint64_t first;               /* f, 0: not known (unused, or its batches are not found) */
-	uint64_t doubt;               /* bad header: records from this one on may have stood in it; 0: the header is fine */
+	uint64_t doubt;               /* bad header, or segments_lost_first: records from this one on may have stood in it; else 0 */
 	uint64_t claim;               /* the highest `durable` that segment_search has found in it, 0 */
 	bool searched;                /* to its end */
 	uint64_t error_offset;        /* where a read failed, when segment_search has returned -EIO */
@@ -77,6 +77,11 @@ uint64_t segments_bound(const struct segments *set, uint32_t at);
 
 /* The lowest f that is known of any segment, 0 when none is. */
 uint64_t segments_lowest(const struct segments *set);
+
+/* Has the segment at `at` lost records of before the lowest f? It yields none, not even its f, though its index is lower than that of all
+ * that begin there; an unused one never has such a place. Its `doubt` is set then: the first record that may have stood in it. Every f
+ * must be known. 1, 0, or -errno where claims cannot be read. */
+int segments_lost_first(struct segments *set, uint32_t at);
 
 /* A batch as the walk meets it; frames and header are borrowed until the next call. */
 struct walk_batch {

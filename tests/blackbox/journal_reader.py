@@ -347,9 +347,6 @@ class Journal:
             self.start = 1 + max([0] + [s.covers for s in self.snapshots])
 
     def check_beginning(self):
-        for segment in self.segments:
-            if not segment.valid and self.live and segment.index < self.live[0].index:
-                self.damaged(1, segment, 0, f"segment header, before record {self.lowest}")
         if self.live and self.lowest > 1 and not self.covering:
             self.damaged(1, self.live[0], 0, f"records 1..{self.lowest - 1} are missing, and no snapshot covers them")
         ids = [s.journal for s in self.segments if s.valid]
@@ -372,14 +369,16 @@ class Journal:
             if e != segment.bound:
                 break
         self.end = e
+        first = min((s.index for s in self.segments if self.live and s.f == self.lowest), default=0)
         highest = max((s.index for s in self.segments if s.f is not None), default=0)
         for segment in self.segments:
-            if segment.valid or self.live and segment.index < self.live[0].index:
-                continue  # the latter: see check_beginning
+            if segment.valid and (segment.f is not None or segment.index > first):
+                continue
             doubt = 1 + max([0] + [s.durable for s in self.segments if s.index < segment.index]
                             + [s.covers for s in self.snapshots if s.segment < segment.index])
             if segment.bound > doubt:
-                self.damaged(e if segment.index > highest else min(e, doubt), segment, 0, "segment header")
+                self.damaged(e if segment.index > highest else min(e, doubt), segment, 0,
+                             "no batch header" if segment.valid else "segment header")
         if e <= min(self.claim, self.shown):
             self.damaged(e, *where)
         if not self.damages:

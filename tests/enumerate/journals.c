@@ -119,6 +119,27 @@ static void make_kept(struct build *b)
 	build_lock(b, 6);
 }
 
+/* Started twice, and killed each time before it cleaned up: two segments begin at the record that comes next, and between them is a spare.
+ * The records before have been given up. */
+static void make_twice(struct build *b)
+{
+	build_segment(b, 1);
+	build_one(b, 0, 3, 12);
+	build_snapshot(b, NAME_SNAPSHOT_OLD, 1);
+	build_snapshot(b, NAME_SNAPSHOT, 1);
+	build_segment(b, 2);
+	build_seal(b);
+	build_save(b, 0);
+	build_segment(b, 3);
+	build_save(b, 0);
+	build_segment(b, 4);
+	build_seal(b);
+	b->durable = 3;
+	build_one(b, 0, 1, 10);
+	build_save(b, 1);
+	build_lock(b, 4);
+}
+
 /* A gap, an ephemeral stream that ends and comes again, records that a repair has given up. No lock file's number. */
 static void make_gap(struct build *b)
 {
@@ -173,7 +194,7 @@ int main(int argc, char **argv)
 		void (*make)(struct build *b);
 	} journals[] = {
 		{ "tail", make_tail }, { "reopened", make_reopened }, { "kept", make_kept },
-		{ "gap", make_gap },   { "plain", make_plain },
+		{ "gap", make_gap },   { "plain", make_plain },	  { "twice", make_twice },
 	};
 	static struct build b;
 
