@@ -140,7 +140,7 @@ static const struct row plain_rows[] = {
 	{ "leaves one out", 1, { { 4, 1, 2, 0, 7, 0, 0 }, { 6, 4, 1, 7, 8, 0, 0 } }, 2, BROKEN, "follows number 2" },
 	{ "another history", 1, { { 4, 1, 2, 0, 7, 0, 0 }, { 6, 3, 1, 6, 8, 0, 0 } }, 2, BROKEN, "history checksum of the one before" },
 	{ "behind a loss", 1, { { 4, 1, 2, 0, 7, 0, 0 }, LOSS, { 9, 8, 1, 5, 8, 0, 0 } }, 3, OK, "" },
-	{ "a gap that a repair has made", 1, { { 4, 1, 2, 0, 7, 0, 0 }, { 9, 6, 1, 0, 8, GAP, 2 } }, 2, ACCEPTED, "what was between them is lost" },
+	{ "a gap that a repair has made", 1, { { 4, 1, 2, 0, 7, 0, 0 }, { 9, 6, 1, 0, 8, GAP, 2 } }, 2, ACCEPTED, "between them is lost" },
 	{ "a gap before its first record", 1, { { 3, 6, 1, 0, 8, GAP, 2 } }, 1, BROKEN, "before its connection's first one" },
 };
 
