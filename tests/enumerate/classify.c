@@ -55,14 +55,14 @@ void io_write(struct io *io, struct io_write *write)
 {
 	(void)io;
 	(void)write;
-	must(!"opening writes");
+	memory_files_refuse("opening writes");
 }
 
 void io_job(struct io *io, struct io_job *job)
 {
 	(void)io;
 	(void)job;
-	must(!"opening starts a job");
+	memory_files_refuse("opening starts a job");
 }
 
 static struct {

@@ -73,6 +73,12 @@ struct memory_file *memory_files_find(const char *name)
 	return NULL;
 }
 
+void memory_files_refuse(const char *what)
+{
+	fprintf(stderr, "memory_files: %s, where nothing may be changed\n", what);
+	abort();
+}
+
 static struct memory_file *of(int file)
 {
 	must(file >= 1 && file <= MEMORY_FILES_MAX && memory_files[file - 1].present);
@@ -165,22 +171,19 @@ int file_write(int file, const void *data, size_t size, uint64_t offset)
 int file_write_durable(int file, const void *data, size_t size, uint64_t offset)
 {
 	(void)file, (void)data, (void)size, (void)offset;
-	must(!"a durable write");
-	return -EIO;
+	memory_files_refuse("a durable write");
 }
 
 int file_reserve(int file, uint64_t size)
 {
 	(void)file, (void)size;
-	must(!"a reservation");
-	return -EIO;
+	memory_files_refuse("a reservation");
 }
 
 int file_truncate(int file, uint64_t size)
 {
 	(void)file, (void)size;
-	must(!"a truncation");
-	return -EIO;
+	memory_files_refuse("a truncation");
 }
 
 int file_flush(int file)
@@ -198,15 +201,13 @@ int file_flush_directory(int directory)
 int file_rename(int directory, const char *from, const char *to, bool replace)
 {
 	(void)directory, (void)from, (void)to, (void)replace;
-	must(!"a rename");
-	return -EIO;
+	memory_files_refuse("a rename");
 }
 
 int file_remove(int directory, const char *name)
 {
 	(void)directory, (void)name;
-	must(!"a removal");
-	return -EIO;
+	memory_files_refuse("a removal");
 }
 
 /* Nobody else is here. */

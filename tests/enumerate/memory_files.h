@@ -22,6 +22,9 @@ extern struct memory_file memory_files[MEMORY_FILES_MAX];
 /* Copy the files of a directory into memory. Ends the program when that cannot be done. */
 void memory_files_load(const char *path);
 
+/* Somebody wants to change something. Ends the program. */
+_Noreturn void memory_files_refuse(const char *what);
+
 /* NULL: none of that name. */
 struct memory_file *memory_files_find(const char *name);
 
