@@ -24,6 +24,14 @@ struct process;
 struct disk *disk_create(uint64_t capacity, bool direct);
 void disk_destroy(struct disk *disk);
 
+/* The disk that the file door has in the world's own context, where no process is running, no time passes and nothing goes wrong. NULL:
+ * none. */
+void disk_default(struct disk *disk);
+
+/* A server process has begun on this disk's host: writes of the ones before it are very late from now on. (Errors that are there for good
+ * end with a disk_break(.., false), and sometimes here.) */
+void disk_server_started(struct disk *disk);
+
 /* Room that somebody else takes, or gives back; bytes. For exhaustion. */
 void disk_occupy(struct disk *disk, uint64_t bytes);
 
@@ -36,8 +44,9 @@ enum disk_survivors { SURVIVE_DRAWN, SURVIVE_ALL, SURVIVE_NONE, SURVIVE_ONE };
 void disk_survivors(struct disk *disk, enum disk_survivors which, unsigned one);
 unsigned disk_unsynced(const struct disk *disk);
 
-/* From here on every write and flush of the disk fails (-EIO), or none again. */
+/* From here on every write and flush of the disk fails (-EIO), or none again (those that a fault has made fail for good, too). */
 void disk_break(struct disk *disk, bool broken);
+bool disk_is_broken(const struct disk *disk);
 
 /* Corruption (its mode only): damage something on the medium, drawn among what is there; true when there was something. Counts its
  * own fault kind (bit flipped, sector zeroed). Misdirected and stale blocks happen to writes by themselves. */
@@ -67,7 +76,8 @@ void disk_write_abandon(struct disk_write *write);
 
 /* --- for the checks: what is certain */
 
-/* Called whenever bytes of a file have become certain: they are on the medium and nothing newer is pending over them. */
+/* Called whenever bytes of a file have become certain: they are on the medium and nothing newer is pending over them. Whole pages of zeros
+ * are passed over. */
 typedef void (*disk_watcher)(void *context, uint64_t inode, uint64_t offset, size_t size);
 void disk_watch(struct disk *disk, disk_watcher watcher, void *context);
 
