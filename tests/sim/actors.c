@@ -1,4 +1,5 @@
 /* The processes of a seed, and who starts them again. */
+#include <errno.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -232,9 +233,10 @@ bool stage_clients_done(const struct stage *stage)
 
 /* --- readers */
 
-static void reader_show(const struct record *record)
+static void reader_show(unsigned pass, const struct record *record)
 {
 	struct check_record seen = {
+		.reader = pass,
 		.number = record->number,
 		.stream = record->stream.bytes,
 		.seq = record->seq,
@@ -253,8 +255,9 @@ static int reader_main(void *argument)
 	struct reader *reader = NULL;
 	struct record record;
 	struct failure why;
+	unsigned pass = 0;
 
-	for (;;) {
+	while (!actor->stage->is_closing) {
 		int result = reader != NULL
 				     ? reader_next(reader, &record, &why)
 				     : reader_open(JOURNAL_PATH, actor->from, &reader, &why);
@@ -265,15 +268,21 @@ static int reader_main(void *argument)
 			if (reader != NULL)
 				reader_close(reader);
 			reader = NULL;
+			pass = 0;
+		} else if (pass == 0) {
+			pass = ++actor->stage->passes;
 		}
 		if (result == 1) {
-			reader_show(&record);
+			reader_show(pass, &record);
 			continue;
 		}
 		if (reader != NULL)
 			reader_release(reader);
 		clock_sleep_ns(world_span(0, 30 * MS_NS, 2 * SECOND_NS));
 	}
+	if (reader != NULL)
+		reader_close(reader);
+	return 0;
 }
 
 static void reader_again(void *context, uint64_t number)

@@ -89,6 +89,7 @@ void stage_cast(struct stage *stage)
 	uint64_t capacity = is_tight ? world_between(2, 8) * MIB : GIB;
 
 	stage->disk = disk_create(capacity, world_draw(8) > 0);
+	disk_default(stage->disk);
 	stage->server_host = host_create("server", stage->disk);
 	cast_server(stage);
 	for (unsigned i = 0; i < SERVERS; i++) {

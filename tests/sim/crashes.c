@@ -104,12 +104,14 @@ static void begin(uint64_t seed)
 	stage = sim_alloc(sizeof(*stage));
 	world_begin(seed);
 	net_begin();
+	sim_io_begin();
 	faults_draw(MODE_CRASH);
 	faults_stop();
 	stage->mode = MODE_CRASH;
 	stage_cast(stage);
 	disk_destroy(stage->disk);
 	stage->disk = stage->server_host->disk = disk_create(GIB, !workload->is_buffered);
+	disk_default(stage->disk);
 	stage->reader_count = 0;
 	stage->config.journal.segment_size = SEGMENT_SIZE_MIN;
 	stage->config.journal.keep_bytes = workload->keep_bytes;

@@ -94,10 +94,12 @@ static void stop_servers(struct stage *stage, bool kindly)
 		if (process == NULL)
 			continue;
 		process->paused_until_ns = 0;
-		if (kindly)
+		if (kindly) {
+			check_server_asked(process);
 			process_signal(process, SIGTERM);
-		else
+		} else {
 			process_kill(process, DEATH_KILL);
+		}
 	}
 	if (!until(servers_are_gone, stage, STOPS_NS))
 		world_fail("the server does not stop");
@@ -203,6 +205,7 @@ void stage_clear(struct stage *stage)
 	hostile_forget();
 	check_end();
 	processes_forget();
+	sim_io_end();
 	net_end();
 	disk_destroy(stage->disk);
 	hosts_forget();

@@ -67,6 +67,7 @@ struct slot {
 	uint64_t connection;
 	struct net_end *end;
 	struct net_listener *listener;
+	uint16_t port;      /* of a listener */
 	struct net_end *queue[QUEUE_MAX]; /* listeners: handed over by the network, not yet accepted */
 	unsigned queue_count;
 	bool has_ahead;     /* received early, not yet delivered: bytes, the end or an error */

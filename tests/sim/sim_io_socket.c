@@ -96,6 +96,7 @@ int io_listen(struct io *io, const struct io_endpoint *at, void *owner, io_socke
 		return error;
 	}
 	slot->listener = listener;
+	slot->port = port;
 	slot->armed = true;
 	*ret_socket = loop_handle(slot);
 	*ret_bound = *at;
@@ -196,6 +197,8 @@ static bool accept_event(struct slot *slot, struct io_event *ret, bool *ret_more
 	net_calls_set(end, &stream_calls, accepted);
 	ret->kind = IO_ACCEPTED;
 	ret->socket = loop_handle(accepted);
+	if (slot->io->process->is_server)
+		check_accepted(slot->io->process, accepted->connection, slot->port);
 	net_peer(end, &host, &ret->peer.port);
 	ret->peer.family = PEER_IPV4;
 	ret->peer.address[0] = 10;

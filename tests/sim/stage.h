@@ -46,6 +46,7 @@ enum client_kind {
 };
 
 struct client_actor {
+	struct io_script script; /* standard input; the first member, see sim_io.h */
 	struct stage *stage;
 	uint32_t sender;       /* its number: 1, 2 ... */
 	enum client_kind kind;
@@ -59,8 +60,7 @@ struct client_actor {
 	uint64_t last;         /* messages of this run; CLIENT_RESUME: of the stream so far */
 	bool is_done;          /* its last run has ended with 0, and it is not to begin another */
 	bool is_out;           /* it was told to stay away (fenced), or has given up for good */
-	/* standard input */
-	struct io_script script;
+	/* what it reads there */
 	uint64_t next;         /* the number of the next message that is read from it */
 	uint8_t line[MESSAGE_MOST + 2];
 	size_t line_size;
@@ -87,6 +87,7 @@ struct stage {
 	unsigned client_count;
 	struct reader_actor readers[READERS_MAX];
 	unsigned reader_count;
+	unsigned passes;   /* of readers through the journal, so far */
 	bool is_closing;   /* whoever ends is not started again */
 	bool is_damaged;   /* a server has refused to start (corruption mode) */
 	unsigned crashes;
