@@ -58,7 +58,8 @@ void disk_fail_operation(struct disk *disk, uint64_t n, int error, bool forever)
 uint64_t disk_operations(const struct disk *disk);
 
 /* Called after each operation with its number: for crash enumeration. NULL: nobody. */
-void disk_on_operation(struct disk *disk, void (*call)(void *context, uint64_t number), void *context);
+void disk_on_operation(struct disk *disk, void (*call)(void *context, uint64_t number),
+		       void *context);
 
 /* --- the journal's writes (from sim_io.c) */
 
@@ -82,10 +83,12 @@ typedef void (*disk_watcher)(void *context, uint64_t inode, uint64_t offset, siz
 void disk_watch(struct disk *disk, disk_watcher watcher, void *context);
 
 /* Read what a power cut right now would certainly leave. false: not certain, or not there. */
-bool disk_medium_read(const struct disk *disk, uint64_t inode, uint64_t offset, void *out, size_t size);
+bool disk_medium_read(const struct disk *disk, uint64_t inode, uint64_t offset, void *out,
+		      size_t size);
 
 /* Is the file found, after a power cut right now, under a name of this directory for certain? The name goes to ret. */
-bool disk_medium_name(const struct disk *disk, const char *directory, uint64_t inode, char ret[256]);
+bool disk_medium_name(const struct disk *disk, const char *directory, uint64_t inode,
+		      char ret[256]);
 
 /* The file behind an open descriptor, and the kernel's view of a directory: `each` for every name. */
 uint64_t disk_inode(int file);

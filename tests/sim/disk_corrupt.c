@@ -1,0 +1,141 @@
+/* Damage on purpose, in a mode of its own: the medium lies. Only where the content matters: segments and snapshots. */
+#include <string.h>
+
+#include "check.h"
+#include "disk_private.h"
+#include "fault.h"
+#include "world.h"
+
+enum { SEGMENT_NAME_LENGTH = 24, SECTORS = DISK_PAGE / DISK_SECTOR };
+
+bool corrupt_name(const char *name)
+{
+	size_t size = strlen(name);
+
+	if (size == SEGMENT_NAME_LENGTH && strcmp(name + size - 4, ".seg") == 0)
+		return true;
+	return strcmp(name, "streams.snap") == 0 || strcmp(name, "streams.snap.old") == 0;
+}
+
+static bool is_worth_it(const struct page *page)
+{
+	return page->medium != NULL && !(page->flags & (PAGE_DIRTY | PAGE_UNSYNCED | PAGE_LOST));
+}
+
+/* Go over all pages that may be damaged; the one with number `which` is returned. Their count goes to ret_count. */
+static struct page *candidate(const struct disk *disk, uint64_t which, uint64_t *ret_count,
+			      struct inode **ret_inode)
+{
+	uint64_t count = 0;
+
+	for (struct directory *dir = disk->directories; dir != NULL; dir = dir->next)
+		for (unsigned i = 0; i < dir->now.count; i++) {
+			struct inode *inode = dir->now.list[i].inode;
+
+			if (!corrupt_name(dir->now.list[i].name))
+				continue;
+			for (uint64_t at = 0; at < inode->page_count; at++) {
+				if (!is_worth_it(&inode->pages[at]))
+					continue;
+				if (count++ != which)
+					continue;
+				*ret_inode = inode;
+				return &inode->pages[at];
+			}
+		}
+	*ret_count = count;
+	return NULL;
+}
+
+static struct page *choose(const struct disk *disk, struct inode **ret_inode)
+{
+	uint64_t count = 0;
+
+	(void)candidate(disk, UINT64_MAX, &count, ret_inode);
+	return count == 0 ? NULL : candidate(disk, world_draw(count), &count, ret_inode);
+}
+
+/* The page on the medium, and as the drive shows it. The cache may go on with the good one. */
+static void replace(struct page *page, const uint8_t bytes[DISK_PAGE])
+{
+	blob_set(&page->medium, blob_make(bytes));
+	blob_set(&page->drive, blob_hold(page->medium));
+	if ((page->flags & PAGE_CACHED) && world_draw(2) == 0) {
+		blob_set(&page->cache, NULL);
+		page->flags &= (uint8_t)~PAGE_CACHED;
+	}
+}
+
+static size_t written_sector(const struct page *page)
+{
+	static const uint8_t zeros[DISK_SECTOR];
+	size_t at = world_draw(SECTORS);
+
+	while (memcmp(page->medium->bytes + at * DISK_SECTOR, zeros, DISK_SECTOR) == 0)
+		at = (at + 1) % SECTORS;
+	return at * DISK_SECTOR;
+}
+
+bool disk_corrupt(struct disk *disk)
+{
+	struct inode *inode;
+	struct page *page = choose(disk, &inode);
+	uint8_t bytes[DISK_PAGE];
+	size_t at;
+
+	if (page == NULL)
+		return false;
+	at = written_sector(page);
+	memcpy(bytes, page->medium->bytes, DISK_PAGE);
+	if (world_draw(2) == 0) {
+		bytes[at + world_draw(DISK_SECTOR)] ^= (uint8_t)(1U << world_draw(8));
+		fault_happened(FAULT_BIT_FLIPPED);
+	} else {
+		memset(bytes + at, 0, DISK_SECTOR);
+		fault_happened(FAULT_SECTOR_ZEROED);
+	}
+	world_trace("disk: damaged", inode->number, (uint64_t)(page - inode->pages));
+	check_corrupted();
+	replace(page, bytes);
+	return true;
+}
+
+static bool has_name_that_matters(const struct inode *inode)
+{
+	for (const struct directory *dir = inode->disk->directories; dir; dir = dir->next)
+		for (unsigned i = 0; i < dir->now.count; i++)
+			if (dir->now.list[i].inode == inode)
+				return corrupt_name(dir->now.list[i].name);
+	return false;
+}
+
+bool corrupt_landing(struct inode *inode, uint64_t at, const uint8_t *data)
+{
+	const struct page *here = at < inode->page_count ? &inode->pages[at] : NULL;
+	struct inode *other;
+	struct page *page;
+	uint64_t count;
+
+	if (here == NULL ? data[0] == 0 : memcmp(blob_bytes(here->drive), data, DISK_PAGE) == 0)
+		return false;
+	if (faults_stopped() || !has_name_that_matters(inode))
+		return false;
+	if (fault_happens(FAULT_BLOCK_STALE)) {
+		check_corrupted();
+		return true;
+	}
+	page = candidate(inode->disk, 0, &count, &other);
+	if (page == here)
+		page = candidate(inode->disk, 1, &count, &other);
+	if (page == NULL || !fault_happens(FAULT_BLOCK_MISDIRECTED))
+		return false;
+	for (unsigned i = 0; i < 8; i++) {
+		struct page *another = choose(inode->disk, &other);
+
+		if (another != here)
+			page = another;
+	}
+	check_corrupted();
+	replace(page, data);
+	return true;
+}
