@@ -315,7 +315,8 @@ static void a_first_segment_without_batches(void **state)
 		const char *text; /* NULL: good */
 	} rows[] = {
 		{ "held records", false,
-		  "segment 00000000000000000002.seg offset 0: records 4..5: no batch header is whole" },
+		  "segment 00000000000000000002.seg offset 0: records 4..5: no batch header "
+		  "is whole" },
 		{ "held none", true, NULL },
 	};
 
