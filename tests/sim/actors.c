@@ -22,7 +22,7 @@ static void server_again(void *context, uint64_t starts)
 {
 	struct server_actor *actor = context;
 
-	if (actor->starts == starts && !actor->is_second)
+	if (actor->starts == starts && !actor->is_second && !actor->stage->is_closing)
 		server_start(actor);
 }
 
@@ -209,7 +209,7 @@ static void announce(const struct client_actor *actor)
 
 void client_start(struct client_actor *actor)
 {
-	if (actor->process != NULL || actor->host->off || actor->is_done)
+	if (actor->process != NULL || actor->host->off || actor->is_done || actor->is_out)
 		return;
 	plan_run(actor);
 	plan_input(actor);
@@ -287,8 +287,11 @@ static int reader_main(void *argument)
 
 static void reader_again(void *context, uint64_t number)
 {
+	struct reader_actor *actor = context;
+
 	(void)number;
-	reader_start(context);
+	if (!actor->stage->is_closing)
+		reader_start(actor);
 }
 
 static void reader_ended(struct process *process)

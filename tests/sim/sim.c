@@ -91,6 +91,7 @@ static void work(unsigned number)
 	if (!options.verbose && (freopen(shared->workers[number].log, "w", stderr) == NULL ||
 				 freopen("/dev/null", "w", stdout) == NULL))
 		_exit(2);
+	setvbuf(stderr, NULL, _IONBF, 0);
 	world_verbose(options.verbose);
 	for (;;) {
 		struct scenario_result result;
