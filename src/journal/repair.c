@@ -381,24 +381,42 @@ static int walk_all(struct repair *r)
 
 /* --- the beginning */
 
-static void choose_id(struct repair *r, const struct snapshot_file *snapshot)
+/* The journal is the one that most segments belong to. What is of another one is none of ours, segments and snapshots alike. */
+static void choose_id(struct repair *r, struct snapshot_file snapshots[2])
 {
-	bool known = snapshot != NULL;
+	uint32_t votes = 0;
+	bool known = false;
 
-	if (known)
-		memcpy(r->journal_id, snapshot->header.journal_id, 16);
 	for (uint32_t i = 0; i < r->set.count; i++) {
-		struct segment *s = &r->set.list[i];
+		const struct segment *s = &r->set.list[i];
 
 		if (s->header_fault != FORMAT_OK)
 			continue;
-		if (!known)
+		if (votes == 0)
 			memcpy(r->journal_id, s->header.journal_id, 16);
 		known = true;
 		if (memcmp(r->journal_id, s->header.journal_id, 16) == 0)
+			votes++;
+		else
+			votes--;
+	}
+	for (uint32_t i = 0; i < r->set.count; i++) {
+		struct segment *s = &r->set.list[i];
+
+		if (s->header_fault != FORMAT_OK ||
+		    memcmp(r->journal_id, s->header.journal_id, 16) == 0)
 			continue;
-		s->header_fault = FORMAT_VALUE; /* of another journal: none of our records */
+		s->header_fault = FORMAT_VALUE;
 		s->first = 0;
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		if (!snapshots[i].valid)
+			continue;
+		if (!known)
+			memcpy(r->journal_id, snapshots[i].header.journal_id, 16);
+		known = true;
+		if (memcmp(r->journal_id, snapshots[i].header.journal_id, 16) != 0)
+			snapshots[i].valid = false;
 	}
 	if (!known)
 		random_bytes(r->journal_id, 16);
@@ -429,8 +447,10 @@ static int begin_out(struct repair *r, const char *to, struct snapshot_file snap
 	struct beginning begin;
 	const struct snapshot_file *best = NULL;
 	uint64_t first = 1;
+	uint64_t covered;
 	int error;
 
+	choose_id(r, snapshots);
 	for (unsigned i = 0; i < 2; i++) {
 		if (!snapshots[i].valid)
 			continue;
@@ -439,13 +459,13 @@ static int begin_out(struct repair *r, const char *to, struct snapshot_file snap
 		if (best == NULL || snapshots[i].header.record > best->header.record)
 			best = &snapshots[i];
 	}
-	choose_id(r, best);
+	covered = best != NULL ? best->header.record : 0;
 	search_claims(r);
 	error = beginning_find(&r->set, &begin);
 	if (error != 0)
 		return failed(r, error, "read its snapshots");
-	r->lowest = begin.lowest != 0 ? begin.lowest : begin.snapshot + 1;
-	r->seamless = begin.snapshot >= r->lowest - 1;
+	r->lowest = begin.lowest != 0 ? begin.lowest : covered + 1;
+	r->seamless = covered >= r->lowest - 1;
 	if (r->seamless)
 		first = r->lowest;
 	for (unsigned i = 0; i < 2; i++)
@@ -458,6 +478,8 @@ static int begin_out(struct repair *r, const char *to, struct snapshot_file snap
 		return error;
 	if (begin.place.what[0] != '\0')
 		tell_lost(r, &begin.place, 0);
+	else if (!r->seamless) /* only a snapshot of another journal covers them */
+		tell(r, "lost: records 1..%" PRIu64, r->lowest - 1);
 	error = put_lost(r, r->lowest - 1);
 	if (error != 0)
 		return error;

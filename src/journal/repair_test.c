@@ -247,6 +247,32 @@ static void the_beginning(void **state)
 }
 
 /* A torn tail that nobody was promised is not lost, it never was; what is whole of it is saved. */
+/* It must not make strangers of the segments, and vouches for nothing. */
+static void a_snapshot_of_another_journal(void **state)
+{
+	struct build b;
+	struct snapshot_header header;
+	uint8_t data[SNAPSHOT_HEADER_SIZE];
+	char name[SEGMENT_NAME_SIZE];
+	int file;
+
+	(void)state;
+	build_init(&b);
+	three_segments(&b);
+	assert_int_equal(file_open(b.directory, NAME_SNAPSHOT_OLD, FILE_WRITE, &file), 0);
+	assert_int_equal(file_read(file, data, sizeof(data), 0), sizeof(data));
+	assert_int_equal(snapshot_header_decode(data, sizeof(data), &header), FORMAT_OK);
+	header.journal_id[0] ^= 1;
+	snapshot_header_encode(data, &header);
+	assert_int_equal(file_write(file, data, sizeof(data), 0), 0);
+	file_close(file);
+	expect(&b, ALL, "13 records saved, 0 lost\n", "13 records in 1 segments");
+	segment_name(1, name);
+	assert_int_equal(file_remove(b.directory, name), 0);
+	expect(&b, without(1, 5), "lost: records 1..5", NULL);
+	build_deinit(&b);
+}
+
 static void the_end(void **state)
 {
 	struct build b;
@@ -358,6 +384,7 @@ int main(void)
 		cmocka_unit_test(one_byte_anywhere),
 		cmocka_unit_test(what_is_lost_is_told),
 		cmocka_unit_test(the_beginning),
+		cmocka_unit_test(a_snapshot_of_another_journal),
 		cmocka_unit_test(the_end),
 		cmocka_unit_test(streams_that_end),
 		cmocka_unit_test(refusals),
