@@ -1,7 +1,7 @@
 /* The audit: the journal as it would be found after a power cut right now. Written from docs/journal.md alone.
  *
- * It walks over what is certain on the medium, as far as somebody has been told, batch after batch, and never goes back within the life of a
- * server; when a server starts, everything is walked again from its beginning. So each byte is looked at once, and again after
+ * It walks over what is certain on the medium, as far as somebody has been told, batch after batch, and never goes back within the
+ * life of a server; when a server starts, everything is walked again from its beginning. So each byte is looked at once, and again after
  * each crash. Names that a power cut could take away do not count. */
 #include <stdio.h>
 #include <string.h>
@@ -320,7 +320,7 @@ static bool reach(uint64_t record)
 		if (record < ledger_last())
 			record = ledger_last();
 		if (record == 0)
-			return true;
+			return true; /* nothing was promised; there may be no segment */
 		if (!begin_again())
 			return false;
 	}

@@ -29,8 +29,6 @@ void check_begin(const struct check_config *config)
 
 void check_end(void)
 {
-	if (checks.debt[0] != '\0' && !checks.is_told)
-		world_fail("lost, and nobody has said so: %s", checks.debt);
 	servers_end();
 	seen_end();
 	tap_end();
@@ -38,6 +36,8 @@ void check_end(void)
 	plain_end();
 	senders_end();
 	ledger_end();
+	if (checks.debt[0] != '\0' && !checks.is_told)
+		world_fail("lost, and nobody has said so: %s", checks.debt);
 }
 
 uint64_t check_acknowledged(void)

@@ -24,8 +24,8 @@ struct message {
 	uint64_t number;  /* in that run: 1, 2, 3 ... */
 };
 
-/* Writes the message into out (at least MESSAGE_HEAD + 1 bytes, none of them a newline or NUL) and returns its size: drawn from sender, run and number
- * alone, between MESSAGE_HEAD and `most`, now and then the most. Printable. */
+/* Writes the message into out and returns its size: drawn from sender, run and number alone, between MESSAGE_HEAD and `most`, now and
+ * then the most. Printable; no newline, no NUL. */
 size_t message_make(const struct message *message, size_t most, uint8_t *out);
 
 /* Is it one, whole and unchanged? */
@@ -49,8 +49,9 @@ struct check_config {
 void check_begin(const struct check_config *config);
 void check_end(void);
 
-/* A sender of the scenario says what it will send: its stream (native: 16 bytes; plain: NULL), and that messages of this run and up to this number
- * exist. Called again when a further run begins. resume: run is 0, the stream is the numbers 1 .. last. */
+/* A sender of the scenario says what it will send: its stream (native with a name: 16 bytes; ephemeral and plain: NULL), and that
+ * messages of this run and up to this number exist. Called again when a further run begins. resume: run is 0, the stream is the
+ * numbers 1 .. last. */
 void check_sender(uint32_t sender, const uint8_t stream[16], uint32_t run, uint64_t last,
 		  bool resume);
 
@@ -58,7 +59,8 @@ void check_sender(uint32_t sender, const uint8_t stream[16], uint32_t run, uint6
  * documented ones for what has happened (69 fenced or refused, 75 timeout, 65 only where the server had really lost something). */
 void check_client_ended(uint32_t sender, uint32_t run, uint64_t last, int status);
 
-/* A server process has begun, has ended: status 65 is allowed in corruption mode only; 73 when another has the lock; 74 after an injected error; 0 after SIGTERM. */
+/* A server process has begun, has ended: status 65 is allowed in corruption mode only; 73 when another has the lock; 74 after an
+ * injected error; 0 after SIGTERM. */
 void check_server_started(struct process *process);
 void check_server_ended(struct process *process);
 

@@ -183,8 +183,8 @@ bool plain_began_with(const struct message *message);
 void audit_begin(void);
 void audit_end(void);
 
-/* Are this record and all before it, since what was found last, on the medium, in live places, under durable names? They go into the ledger.
- * NULL, or why not. */
+/* Are this record and all before it, since what was found last, on the medium, in live places, under durable names? They go into
+ * the ledger. NULL, or why not. */
 const char *audit_reach(uint64_t record);
 
 /* One batch more, if it is there for certain. */

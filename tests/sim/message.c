@@ -10,10 +10,12 @@
 
 enum { SENDER_AT = 1, RUN_AT = 4, NUMBER_AT = 9, SIZE_AT = 18, CHECKSUM_AT = 24 };
 
+static const char digits_of[] = "0123456789abcdef";
+
 static void put_hex(uint8_t *out, unsigned digits, uint64_t value)
 {
 	for (unsigned i = 0; i < digits; i++)
-		out[i] = (uint8_t) "0123456789abcdef"[value >> 4 * (digits - 1 - i) & 15];
+		out[i] = (uint8_t)digits_of[value >> 4 * (digits - 1 - i) & 15];
 }
 
 static bool get_hex(const uint8_t *at, unsigned digits, uint64_t *ret)

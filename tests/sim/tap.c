@@ -109,6 +109,8 @@ void check_received(struct process *server, uint64_t connection, const uint8_t *
 	struct tap *tap = &taps.list[index];
 	struct plain *plain = plain_at(index);
 
+	if (size == 0)
+		return;
 	if (plain->talk == TALK_NATIVE) {
 		tap_native_received(tap->native, data, size);
 		return;
@@ -183,7 +185,9 @@ static void answer_line(uint32_t index, struct tap *tap, uint8_t byte)
 
 static void answer_all(uint32_t index, struct tap *tap, uint8_t byte)
 {
-	if (tap->out_size == ANSWER || byte != (uint8_t) "ACK!"[tap->out_size])
+	static const char text[] = "ACK!";
+
+	if (tap->out_size == ANSWER || byte != (uint8_t)text[tap->out_size])
 		world_fail("connection %llu: a byte that is not of an answer",
 			   (unsigned long long)plain_at(index)->number);
 	tap->out_size++;

@@ -98,17 +98,21 @@ static void claim(const struct tap_native *native, const char *what, uint64_t se
 /* The stream is unknown to the server: so it must be to everybody, or it has ended. */
 static void claim_unknown(const struct tap_native *native)
 {
-	struct ledger_stream *stream = ledger_stream(native->id);
+	struct ledger_stream *stream;
+	const char *why = audit_reach(0);
 
-	if (stream == NULL || stream->claimed == 0)
+	if (why != NULL)
+		check_missing("WELCOME 0 of stream %llx: %s", stream_name(native), why);
+	stream = ledger_stream(native->id);
+	if (stream == NULL || stream->last == 0)
 		return;
 	while (!stream->is_forgotten && audit_further())
 		stream = ledger_stream(native->id);
 	if (stream->is_forgotten)
 		return;
 	if (ledger_is_announced(native->id) || !stream->is_ephemeral)
-		check_missing("WELCOME knows nothing of stream %llx, of which %llu was claimed",
-			      stream_name(native), (unsigned long long)stream->claimed);
+		check_missing("WELCOME knows nothing of stream %llx, of which %llu is durable",
+			      stream_name(native), (unsigned long long)stream->last);
 	stream->is_forgotten = true;
 	stream->claimed = 0;
 }

@@ -1,0 +1,461 @@
+/* Each invariant is shown to fire when it is broken, and not to fire when all is well: readers, retention, servers and clients that
+ * end, corruption. The rest: check_test.c. */
+#include <string.h>
+
+#include "base/test.h"
+#include "check_testing.h"
+
+/* --- readers */
+
+static struct check_record number_of(uint64_t number)
+{
+	return test_shown(number, &test_orders, number, test_message(1, 1, number));
+}
+
+static void show(uint64_t record, uint64_t number)
+{
+	struct check_record shown = number_of(number);
+
+	shown.number = record;
+	shown.reader = 5;
+	check_seen(&shown);
+}
+
+static void seen_good(void)
+{
+	test_scene(MODE_CRASH, 0);
+	show(2, 2);
+	show(3, 3);
+	test_ack(1, 3, 3);
+}
+
+static void seen_early(void)
+{
+	test_scene(MODE_CRASH, 0);
+	test_doubt(test_first);
+	show(1, 1);
+}
+
+static void seen_hole(void)
+{
+	test_scene(MODE_CRASH, 0);
+	show(1, 1);
+	show(3, 3);
+}
+
+static void seen_other(void)
+{
+	struct check_record shown;
+
+	test_scene(MODE_CRASH, 0);
+	shown = test_shown(1, &test_orders, 1, test_message(1, 1, 2));
+	check_seen(&shown);
+}
+
+static void seen_other_number(void)
+{
+	test_scene(MODE_CRASH, 0);
+	show(2, 1);
+}
+
+static void seen_gap(void)
+{
+	struct check_record shown;
+
+	test_scene(MODE_CRASH, 0);
+	shown = number_of(1);
+	shown.gap = true;
+	check_seen(&shown);
+}
+
+/* What a reader has shown must stay, though nobody was told anything over the wire. */
+static void seen_and_lost(void)
+{
+	test_scene(MODE_CRASH, 0);
+	show(3, 3);
+	test_restart();
+	test_doubt(test_first);
+	test_hello(2, &test_orders, 2, 1);
+	test_welcome(2, 0, 0, 0);
+}
+
+static void whole_pass(uint64_t from, uint64_t to)
+{
+	uint64_t count;
+
+	check_whole_begin();
+	for (uint64_t number = from; number <= to; number++) {
+		struct check_record shown = number_of(number);
+
+		check_whole_record(&shown);
+	}
+	check_whole_end(&count);
+	assert_int_equal(count, to + 1 - from);
+}
+
+static void whole_twice(void)
+{
+	test_scene(MODE_CRASH, 0);
+	test_ack(1, 2, 2);
+	whole_pass(1, 3);
+	whole_pass(1, 3);
+}
+
+static void whole_shorter(void)
+{
+	test_scene(MODE_CRASH, 0);
+	whole_pass(1, 3);
+	whole_pass(1, 2);
+}
+
+static void whole_without_first(void)
+{
+	test_scene(MODE_CRASH, 0);
+	whole_pass(2, 3);
+}
+
+static void whole_with_hole(void)
+{
+	struct check_record shown;
+
+	test_scene(MODE_CRASH, 0);
+	check_whole_begin();
+	shown = number_of(1);
+	check_whole_record(&shown);
+	shown = number_of(3);
+	check_whole_record(&shown);
+}
+
+/* --- retention */
+
+static void keep_scene(uint64_t keep_bytes)
+{
+	struct test_file *second;
+
+	test_scene(MODE_CRASH, keep_bytes);
+	test_ack(1, 3, 3);
+	second = test_segment(2, 4);
+	test_messages(second, &test_orders, 4, 1, 1, 4, 5);
+	test_first->is_listed = test_first->is_name_certain = false;
+	test_restart();
+	test_hello(2, &test_orders, 2, 1);
+	test_welcome(2, 5, 5, test_orders.h);
+}
+
+static void kept(void)
+{
+	keep_scene(1);
+	whole_pass(4, 5);
+}
+
+static void kept_all(void)
+{
+	keep_scene(0);
+}
+
+static void kept_not_shown(void)
+{
+	keep_scene(1);
+	whole_pass(5, 5);
+}
+
+/* Given up before anybody has looked at them: what comes behind is taken as it is. */
+static void kept_unseen(void)
+{
+	struct test_file *second;
+
+	test_scene(MODE_CRASH, 1);
+	second = test_segment(2, 4);
+	test_messages(second, &test_orders, 4, 1, 1, 4, 5);
+	test_first->is_listed = test_first->is_name_certain = false;
+	test_ack(1, 5, 5);
+	test_ack(1, 5, 5);
+	test_messages(second, &test_orders, 6, 1, 1, 6, 6);
+	test_ack(1, 6, 6);
+}
+
+/* --- servers and clients */
+
+static void ack_after_error(void)
+{
+	test_scene(MODE_CRASH, 0);
+	check_io_error(&test_server);
+	test_ack(1, 3, 3);
+}
+
+static void end_server(int status)
+{
+	test_server.state = PROCESS_RETURNED;
+	test_server.status = status;
+	check_server_ended(&test_server);
+}
+
+static void ends_unasked(void)
+{
+	test_scene(MODE_CRASH, 0);
+	end_server(0);
+}
+
+static void ends_asked(void)
+{
+	test_scene(MODE_CRASH, 0);
+	check_server_asked(&test_server);
+	end_server(0);
+}
+
+static void ends_damaged(void)
+{
+	test_scene(MODE_CRASH, 0);
+	end_server(65);
+}
+
+static void ends_locked(void)
+{
+	test_scene(MODE_CRASH, 0);
+	end_server(73);
+}
+
+static void ends_locked_rival(void)
+{
+	test_scene(MODE_CRASH, 0);
+	check_server_started(&test_rival);
+	test_rival.state = PROCESS_RETURNED;
+	test_rival.status = 73;
+	check_server_ended(&test_rival);
+	test_ack(1, 3, 3);
+}
+
+static void ends_broken(void)
+{
+	test_scene(MODE_CRASH, 0);
+	end_server(74);
+}
+
+static void ends_broken_told(void)
+{
+	test_scene(MODE_CRASH, 0);
+	check_io_error(&test_server);
+	end_server(74);
+}
+
+static void ends_broken_read(void)
+{
+	test_scene(MODE_CRASH, 0);
+	fault_counts[FAULT_READ_ERROR]++;
+	end_server(74);
+}
+
+static void takes_memory(void)
+{
+	test_scene(MODE_CRASH, 0);
+	test_memory = 1001;
+	check_server_asked(&test_server);
+	end_server(0);
+}
+
+static void takes_descriptors(void)
+{
+	test_scene(MODE_CRASH, 0);
+	test_descriptors = 9;
+	check_accepted(&test_server, 2, 9999);
+}
+
+static void gives_descriptors_back(void)
+{
+	test_scene(MODE_CRASH, 0);
+	test_descriptors = 9;
+	check_closed(&test_server, 1);
+	check_accepted(&test_server, 2, 9999);
+}
+
+static void end_client(enum sim_mode mode, int status)
+{
+	test_scene(mode, 0);
+	test_ack(1, 3, 3);
+	check_client_ended(1, 1, 8, status);
+}
+
+static void client_not_all(void)
+{
+	end_client(MODE_LIVENESS, 0);
+}
+
+static void client_timeout(void)
+{
+	end_client(MODE_CRASH, 75);
+}
+
+static void client_fenced(void)
+{
+	end_client(MODE_CRASH, 69);
+}
+
+static void client_loss(void)
+{
+	end_client(MODE_CRASH, 65);
+}
+
+static void client_trouble(void)
+{
+	end_client(MODE_CRASH, 74);
+}
+
+static void no_journal_scene(uint64_t again)
+{
+	uint8_t body[52] = { 1, 0, 0, 0, 0, 0, 1 };
+
+	test_begin(MODE_CRASH, 0, true);
+	test_orders = test_native(1);
+	check_sender(1, test_orders.id, 1, 8, false);
+	test_hello(1, &test_orders, 2, 1);
+	test_say(1, 1, body, sizeof(body));
+	test_ack(1, 3, 3);
+	test_ack(1, again, again);
+	check_client_ended(1, 1, 8, 0);
+}
+
+static void no_journal(void)
+{
+	no_journal_scene(8);
+}
+
+static void no_journal_backwards(void)
+{
+	no_journal_scene(2);
+}
+
+/* --- corruption */
+
+static void corrupt_scene(bool is_claimed, bool is_told)
+{
+	test_scene(MODE_CORRUPTION, 0);
+	test_ack(1, 3, 3);
+	test_messages(test_first, &test_orders, 4, 1, 1, 4, 5);
+	test_ack(1, 5, 5);
+	if (is_claimed)
+		test_seal(test_first, 6, 5, NULL);
+	test_first->bytes[2 * 4096 + 130] ^= 1;
+	check_corrupted();
+	test_restart();
+	if (is_told)
+		check_damage_told("verify", "record 4");
+}
+
+static void corrupt_told(void)
+{
+	corrupt_scene(true, true);
+	whole_pass(1, 3);
+}
+
+static void corrupt_not_told(void)
+{
+	corrupt_scene(true, false);
+	whole_pass(1, 3);
+}
+
+/* Nothing on the medium says that it was ever there: it passes for an end, and its numbers are used again. */
+static void corrupt_lawful(void)
+{
+	struct test_file *second;
+
+	corrupt_scene(false, false);
+	second = test_segment(2, 4);
+	test_orders = test_native(1);
+	test_messages(&test_files[7], &test_orders, 1, 1, 1, 1, 3);
+	test_hello(2, &test_orders, 2, 1);
+	test_welcome(2, 3, 3, test_orders.h);
+	check_sender(1, test_orders.id, 2, 1, false);
+	test_messages(second, &test_orders, 4, 1, 2, 1, 1);
+	test_ack(2, 4, 4);
+	check_client_ended(1, 2, 1, 0);
+}
+
+static void corrupt_other_bytes(void)
+{
+	struct check_record shown;
+
+	corrupt_scene(true, true);
+	shown = test_shown(4, &test_orders, 4, "changed");
+	check_seen(&shown);
+}
+
+static void corrupt_server_says(void)
+{
+	corrupt_scene(true, false);
+	end_server(65);
+	whole_pass(1, 3);
+}
+
+static void damage_without_lies(void)
+{
+	test_scene(MODE_CORRUPTION, 0);
+	check_damage_told("verify", "record 4");
+}
+
+static void corrupt_in_crash(void)
+{
+	test_scene(MODE_CRASH, 0);
+	check_corrupted();
+}
+
+/* --- all of them */
+
+static const struct test_row rows[] = {
+	{ "seen good", seen_good, NULL },
+	{ "seen early", seen_early, "shows record 1: record 1 is not certain" },
+	{ "seen hole", seen_hole, "record 3 after record 1" },
+	{ "seen other", seen_other, "other bytes" },
+	{ "seen other number", seen_other_number, "it was number 2" },
+	{ "seen gap", seen_gap, "behind a gap" },
+	{ "seen and lost", seen_and_lost, "is not certain" },
+	{ "whole twice", whole_twice, NULL },
+	{ "whole shorter", whole_shorter, "ends at record 2" },
+	{ "whole without first", whole_without_first, "begins at record 2" },
+	{ "whole with hole", whole_with_hole, "record 3 comes after record 1" },
+	{ "kept", kept, NULL },
+	{ "kept all", kept_all, "nothing may be given up" },
+	{ "kept not shown", kept_not_shown, "and 4 is kept" },
+	{ "kept unseen", kept_unseen, NULL },
+	{ "ack after error", ack_after_error, "after a write or flush has failed" },
+	{ "ends unasked", ends_unasked, "status 0" },
+	{ "ends asked", ends_asked, NULL },
+	{ "ends damaged", ends_damaged, "honest crash damage" },
+	{ "ends locked", ends_locked, "status 73" },
+	{ "ends locked rival", ends_locked_rival, NULL },
+	{ "ends broken", ends_broken, "status 74" },
+	{ "ends broken told", ends_broken_told, NULL },
+	{ "ends broken read", ends_broken_read, NULL },
+	{ "takes memory", takes_memory, "1001 bytes" },
+	{ "takes descriptors", takes_descriptors, "11 descriptors" },
+	{ "gives descriptors back", gives_descriptors_back, NULL },
+	{ "client not all", client_not_all, "it is there up to 3" },
+	{ "client timeout", client_timeout, NULL },
+	{ "client fenced", client_fenced, NULL },
+	{ "client loss", client_loss, "exit status 65" },
+	{ "client trouble", client_trouble, "exit status 74" },
+	{ "no journal", no_journal, NULL },
+	{ "no journal backwards", no_journal_backwards, "ACK 2 after 3" },
+	{ "corrupt told", corrupt_told, NULL },
+	{ "corrupt not told", corrupt_not_told, "nobody has said so" },
+	{ "corrupt lawful", corrupt_lawful, NULL },
+	{ "corrupt other bytes", corrupt_other_bytes, "other bytes" },
+	{ "corrupt server says", corrupt_server_says, NULL },
+	{ "damage without lies", damage_without_lies, "honest crash damage" },
+	{ "corrupt in crash", corrupt_in_crash, "in which it is honest" },
+};
+
+static void test_rows(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++)
+		assert_true(test_row(&rows[i]));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rows),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

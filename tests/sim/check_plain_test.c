@@ -1,0 +1,166 @@
+/* Each invariant is shown to fire when it is broken, and not to fire when all is well: plain connections. The rest: check_test.c. */
+#include <string.h>
+
+#include "base/test.h"
+#include "check_testing.h"
+
+/* --- plain connections */
+
+static void plain_scene(uint16_t port, uint8_t protocol, const char *came, const char *stored,
+			const char *more)
+{
+	struct test_stream stream = test_plain(protocol, 1);
+
+	test_begin(MODE_CRASH, 0, false);
+	test_first = test_segment(1, 1);
+	check_accepted(&test_server, 1, port);
+	test_receive(1, came);
+	if (stored != NULL)
+		test_commit(test_first, &stream, 1, &stored, 1);
+	if (more != NULL)
+		test_commit(test_first, &stream, 2, &more, 1);
+}
+
+static void raw_good(void)
+{
+	plain_scene(9999, 2, "Hello World!", "Hello ", "World!");
+	test_send(1, "AC");
+	test_send(1, "K!");
+}
+
+static void raw_beginning(void)
+{
+	plain_scene(9999, 2, "ROGER", "ROGER", NULL);
+	test_send(1, "ACK!");
+}
+
+static void raw_part(void)
+{
+	plain_scene(9999, 2, "Hello World!", "Hello ", NULL);
+	test_send(1, "ACK!");
+}
+
+static void raw_other(void)
+{
+	plain_scene(9999, 2, "Hello World!", "Hello ", "world!");
+	test_send(1, "ACK!");
+}
+
+static void raw_twice(void)
+{
+	struct test_stream again = test_plain(2, 2);
+	const char *text = "Hello";
+	struct check_record shown;
+
+	plain_scene(9999, 2, "Hello", "Hello", NULL);
+	test_commit(test_first, &again, 2, &text, 1);
+	test_send(1, "ACK!");
+	shown = test_shown(2, &again, 1, text);
+	check_seen(&shown);
+}
+
+/* Sent again after a lost connection: two connections, two streams, whichever is stored first. */
+static void raw_again(void)
+{
+	struct test_stream again = test_plain(2, 2);
+	const char *text = "Hello World!";
+
+	plain_scene(9999, 2, "Hello", "Hello", NULL);
+	check_accepted(&test_server, 2, 9999);
+	test_receive(2, text);
+	test_commit(test_first, &again, 2, &text, 1);
+	test_send(2, "ACK!");
+	test_send(1, "ACK!");
+}
+
+static void raw_answer_twice(void)
+{
+	plain_scene(9999, 2, "Hello", "Hello", NULL);
+	test_send(1, "ACK!");
+	test_send(1, "ACK!");
+}
+
+static void raw_nothing(void)
+{
+	plain_scene(9999, 2, "", NULL, NULL);
+	test_send(1, "ACK!");
+}
+
+static void whole_good(void)
+{
+	plain_scene(9997, 3, "a file\n", "a file\n", NULL);
+	test_send(1, "ACK!");
+}
+
+static void whole_cut(void)
+{
+	plain_scene(9997, 3, "a file\n", "a file", NULL);
+	test_send(1, "ACK!");
+}
+
+static void line_good(void)
+{
+	plain_scene(9998, 4, "one\r\n\ntwo", "one", "");
+	test_send(1, "ACK 1\nACK ");
+	test_send(1, "2\n");
+}
+
+static void line_other(void)
+{
+	plain_scene(9998, 4, "one\ntwo\n", "one", "two");
+	test_send(1, "ACK 2\n");
+}
+
+static void line_early(void)
+{
+	plain_scene(9998, 4, "one\ntwo\n", "one", NULL);
+	test_send(1, "ACK 1\nACK 2\n");
+}
+
+static void line_garbage(void)
+{
+	plain_scene(9998, 4, "one\n", "one", NULL);
+	test_send(1, "ACK x\n");
+}
+
+static void line_with_return(void)
+{
+	plain_scene(9998, 4, "one\r\n", "one\r", NULL);
+	test_send(1, "ACK 1\n");
+}
+
+/* --- all of them */
+
+static const struct test_row rows[] = {
+	{ "raw good", raw_good, NULL },
+	{ "raw beginning", raw_beginning, NULL },
+	{ "raw part", raw_part, "are not on the medium" },
+	{ "raw other", raw_other, "nobody has sent" },
+	{ "raw twice", raw_twice, "that are there already" },
+	{ "raw again", raw_again, NULL },
+	{ "raw answer twice", raw_answer_twice, "not of an answer" },
+	{ "raw nothing", raw_nothing, "for nothing" },
+	{ "whole good", whole_good, NULL },
+	{ "whole cut", whole_cut, "nobody has sent" },
+	{ "line good", line_good, NULL },
+	{ "line other", line_other, "line 1 is not record 2" },
+	{ "line early", line_early, "record 2 is not certain" },
+	{ "line garbage", line_garbage, "not an answer" },
+	{ "line with return", line_with_return, "nobody has sent" },
+};
+
+static void test_rows(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++)
+		assert_true(test_row(&rows[i]));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rows),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
