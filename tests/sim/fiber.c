@@ -40,6 +40,7 @@ struct fiber {
 	bool is_over;
 	uint64_t wake_ns;  /* when it will be resumed, NEVER_NS: nobody has asked for it */
 	uint64_t token;    /* of the action that will do it; older ones do nothing */
+	struct fiber *next_of_process;
 	struct fiber *next_of_world;
 };
 
@@ -151,6 +152,8 @@ struct fiber *fiber_create(struct process *process, void (*run)(void *argument),
 	fiber->ended = ended;
 	fiber->wake_ns = NEVER_NS;
 	fiber->stack = stack_take();
+	fiber->next_of_process = process->fibers;
+	process->fibers = fiber;
 	fiber->next_of_world = all;
 	all = fiber;
 	must(getcontext(&fiber->context) == 0);
@@ -172,8 +175,8 @@ _Noreturn void fiber_leave(void)
 
 void fibers_abandon(struct process *process)
 {
-	for (struct fiber *fiber = all; fiber != NULL; fiber = fiber->next_of_world) {
-		if (fiber->process != process || fiber->is_over)
+	for (struct fiber *fiber = process->fibers; fiber != NULL; fiber = fiber->next_of_process) {
+		if (fiber->is_over)
 			continue;
 		must(fiber != current);
 		fiber->is_over = true;

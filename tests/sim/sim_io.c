@@ -30,11 +30,13 @@ void sim_io_end(void)
 	must(all == NULL);
 }
 
+/* Of much data samples do: a client hands over its whole window again and again. */
 uint64_t hash_bytes(uint64_t hash, const void *data, size_t size)
 {
 	const uint8_t *bytes = data;
+	size_t step = size > 8192 ? 8 * (size / 8192) : 8;
 
-	for (; size >= 8; size -= 8, bytes += 8) {
+	for (; size >= step; size -= step, bytes += step) {
 		uint64_t word;
 
 		memcpy(&word, bytes, 8);
