@@ -80,7 +80,7 @@ int world_teardown(void **state);
 void world_again(struct world *world, uint32_t sockets_max, uint32_t buffer_count,
 		 uint32_t buffer_size);
 
-struct end *world_end(struct world *world);
+struct end *world_new_end(struct world *world);
 
 /* One turn: wait until the deadline at most, take all events. */
 void world_turn(struct world *world, uint64_t deadline_ns);

@@ -13,7 +13,7 @@
 
 static struct end *adopt(struct world *world, int descriptor)
 {
-	struct end *end = world_end(world);
+	struct end *end = world_new_end(world);
 
 	assert_int_equal(io_adopt(world->io, descriptor, end, &end->socket), 0);
 	end->text = true;

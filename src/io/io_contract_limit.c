@@ -254,7 +254,7 @@ static void test_slots_are_used_again(void **state)
 
 	world_again(world, 3, 1, 100);
 	struct end *listener = world_listen(world, &at, &bound);
-	struct end *client = world_end(world), *server = world_end(world);
+	struct end *client = world_new_end(world), *server = world_new_end(world);
 	for (unsigned round = 0; round < 50; round++) {
 		*client = *server =
 			(struct end){ .world = world, .connected = NOT_YET, .end = NOT_YET };

@@ -387,8 +387,7 @@ static void test_reset_is_not_swallowed(void **state)
 	struct pair pair = world_pair(world);
 
 	end_send(pair.client, 10);
-	UNTIL(world, pair.client->sent == 10);
-	assert_true(io_readable(world->io, pair.server->socket));
+	UNTIL(world, pair.client->sent == 10 && io_readable(world->io, pair.server->socket));
 	end_close(pair.client, true);
 	UNTIL(world, pair.client->closed);
 	for (int i = 0; i < 3; i++)

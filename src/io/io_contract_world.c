@@ -79,7 +79,7 @@ const char *world_path(const char *name)
 	return path;
 }
 
-struct end *world_end(struct world *world)
+struct end *world_new_end(struct world *world)
 {
 	assert_true(world->end_count < ENDS_MAX);
 	struct end *end = &world->ends[world->end_count++];
@@ -260,7 +260,7 @@ struct io_endpoint at_unix(const char *path)
 struct end *world_listen(struct world *world, const struct io_endpoint *at,
 			 struct io_endpoint *ret_bound)
 {
-	struct end *end = world_end(world);
+	struct end *end = world_new_end(world);
 
 	assert_int_equal(io_listen(world->io, at, end, &end->socket, ret_bound), 0);
 	return end;
@@ -268,7 +268,7 @@ struct end *world_listen(struct world *world, const struct io_endpoint *at,
 
 struct end *world_connect(struct world *world, const struct io_endpoint *to)
 {
-	struct end *end = world_end(world);
+	struct end *end = world_new_end(world);
 
 	assert_int_equal(io_connect(world->io, to, end, &end->socket), 0);
 	return end;
@@ -276,7 +276,7 @@ struct end *world_connect(struct world *world, const struct io_endpoint *to)
 
 struct end *world_accepted(struct end *listener)
 {
-	struct end *end = world_end(listener->world);
+	struct end *end = world_new_end(listener->world);
 
 	assert_true(listener->accepted_count > 0);
 	end->socket = listener->accepted[--listener->accepted_count];
