@@ -412,7 +412,10 @@ int64_t net_read(struct net_end *end, void *out, size_t size)
 	}
 	if (in_of(end)->fin_arrived)
 		return 0;
-	return end->error != 0 ? -end->error : -EAGAIN;
+	if (end->error == 0)
+		return -EAGAIN;
+	end->error_told = true;
+	return -end->error;
 }
 
 int64_t net_write(struct net_end *end, const void *data, size_t size)
@@ -420,7 +423,7 @@ int64_t net_write(struct net_end *end, const void *data, size_t size)
 	struct stream *out = &end->connection->streams[end->side];
 
 	must(end->held && size > 0);
-	if (end->error != 0) {
+	if (end->error != 0) { /* the first to ask takes the error away, but for those who read */
 		int error = end->error_told ? EPIPE : end->error;
 
 		end->error_told = true;

@@ -1,7 +1,7 @@
 /* net: TCP between the hosts, as far as it can be seen from its ends.
  *
- * A connection has two ends and two streams of bytes. What an end writes goes into the stream in pieces that take their time, stand still in
- * a black hole, or are lost with the connection; they never change, double or change places within a stream. An end that does not read
+ * A connection has two ends and two streams of bytes. What an end writes goes into the stream in pieces that take their time, stand still
+ * in a black hole, or are lost with the connection; they never change, double or change places within a stream. An end that does not read
  * closes its window. A process that is killed has its ends closed by its kernel (what it had written is still delivered, later perhaps than
  * the bytes of its successor); a host without power falls silent, and answers the next packet after its start with a reset.
  *

@@ -60,7 +60,7 @@ struct net_end {
 	bool held;         /* its owner has it, or the backlog */
 	bool vanished;
 	int error;         /* it is broken: errno */
-	bool error_told;   /* to a writer: from then on it is EPIPE */
+	bool error_told;   /* to its owner: for a writer it is EPIPE from then on */
 	uint64_t timeout_ns;
 	bool timer;        /* a look at its timeout has been asked for */
 };

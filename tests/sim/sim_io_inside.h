@@ -60,13 +60,14 @@ struct slot {
 	bool ended;         /* the end or an error has been received */
 	bool shut;          /* the sending side, once what was handed over is taken */
 	bool accepted;      /* it came from a listener */
-	bool starved;       /* bytes are there, and no buffer was */
+	uint64_t starved;   /* bytes were there, and no buffer: its place in the queue for one; 0: not in it */
 	bool has_connected; /* IO_CONNECTED is to be told */
 	int connected;
 	uint64_t closed_ns; /* true time at which IO_CLOSED is there */
 	uint64_t connection;
 	struct net_end *end;
 	struct net_listener *listener;
+	uint8_t family;     /* of a listener's addresses */
 	uint16_t port;      /* of a listener */
 	struct net_end *queue[QUEUE_MAX]; /* listeners: handed over by the network, not yet accepted */
 	unsigned queue_count;
@@ -119,6 +120,7 @@ struct io {
 	bool *lent;
 	uint32_t *buffers_free;
 	uint32_t buffers_free_count;
+	uint64_t starved_next;
 
 	struct entry *entries; /* of this turn */
 	size_t entry_room;

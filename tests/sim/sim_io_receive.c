@@ -98,6 +98,8 @@ void io_receive(struct io *io, io_socket socket, bool armed)
 	if (slot->armed && !armed && slot->has_ahead)
 		fault_happened(FAULT_CANCEL_RACE);
 	slot->armed = armed && !slot->ended;
+	if (!armed)
+		slot->starved = 0;
 }
 
 /* From the script: how many bytes, 0 at the end, -EAGAIN. */
@@ -152,18 +154,42 @@ void receive_forget(struct slot *slot)
 	sim_free(slot->ahead);
 	slot->ahead = NULL;
 	slot->has_ahead = false;
+	slot->starved = 0;
+}
+
+/* Whoever has waited longest for a buffer gets the next one. */
+static bool may_take(const struct slot *slot)
+{
+	const struct io *io = slot->io;
+	uint32_t ahead = 0;
+
+	for (uint32_t i = 0; i < io->fresh && ahead < io->buffers_free_count; i++) {
+		const struct slot *other = &io->slots[i];
+
+		if (other->kind != SLOT_FREE && other != slot && other->starved > 0 &&
+		    (slot->starved == 0 || other->starved < slot->starved))
+			ahead++;
+	}
+	return ahead < io->buffers_free_count;
+}
+
+/* Or it gets in line. */
+static bool has_buffer(struct slot *slot)
+{
+	if (may_take(slot))
+		return true;
+	if (slot->starved == 0) {
+		fault_happened(FAULT_POOL_EMPTY);
+		slot->starved = ++slot->io->starved_next;
+	}
+	return false;
 }
 
 /* Without a buffer nothing is received; now and then it only looks so. */
-static bool has_buffer(struct slot *slot)
+static bool may_receive(struct slot *slot)
 {
-	if (slot->io->buffers_free_count == 0) {
-		if (!slot->starved)
-			fault_happened(FAULT_POOL_EMPTY);
-		slot->starved = true;
+	if (!has_buffer(slot))
 		return false;
-	}
-	slot->starved = false;
 	if (fault_happens(FAULT_POOL_EMPTY)) {
 		loop_retry(slot->io, world_now() + world_span(1000, 100000, 100 * MS_NS));
 		return false;
@@ -177,7 +203,7 @@ bool receive_ready(struct slot *slot)
 		return false;
 	if (slot->kind == SLOT_SCRIPT && !slot->has_ahead && !source_has(slot))
 		loop_retry(slot->io, script_of(slot)->next_ns);
-	if ((!slot->has_ahead && !source_has(slot)) || !has_buffer(slot))
+	if ((!slot->has_ahead && !source_has(slot)) || !may_receive(slot))
 		return false;
 	if (!slot->has_ahead && world_draw(4) < slot->io->early) {
 		take_ahead(slot);
@@ -208,9 +234,9 @@ bool receive_event(struct slot *slot, struct io_event *ret)
 	int result;
 	bool drained;
 
-	if (!slot->armed || io->buffers_free_count == 0 ||
-	    (!slot->has_ahead && !source_has(slot)))
+	if (!slot->armed || (!slot->has_ahead && !source_has(slot)) || !has_buffer(slot))
 		return false;
+	slot->starved = 0;
 	uint8_t *data = buffer_take(io, &buffer);
 	if (slot->has_ahead) {
 		result = slot->ahead_result;

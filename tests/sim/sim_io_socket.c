@@ -65,8 +65,11 @@ static const struct net_calls listener_calls = { .accepted = on_accepted };
 
 static unsigned host_of(const struct io *io, const struct peer *peer)
 {
+	static const uint8_t ipv6_loopback[16] = { [15] = 1 };
 	const uint8_t *a = peer->address;
 
+	if (peer->family == PEER_IPV6)
+		return memcmp(a, ipv6_loopback, 16) == 0 ? io->process->host->number : 0;
 	if (a[0] == 10 && a[1] == 0 && a[2] == 0)
 		return a[3];
 	return a[0] == 127 || a[0] == 0 ? io->process->host->number : 0;
@@ -79,7 +82,7 @@ int io_listen(struct io *io, const struct io_endpoint *at, void *owner, io_socke
 	uint16_t port = at->peer.port;
 	int error;
 
-	if (at->peer.family != PEER_IPV4)
+	if (at->peer.family != PEER_IPV4 && at->peer.family != PEER_IPV6)
 		return -EAFNOSUPPORT;
 	if (host_of(io, &at->peer) != io->process->host->number)
 		return -EADDRNOTAVAIL;
@@ -97,6 +100,7 @@ int io_listen(struct io *io, const struct io_endpoint *at, void *owner, io_socke
 	}
 	slot->listener = listener;
 	slot->port = port;
+	slot->family = at->peer.family;
 	slot->armed = true;
 	*ret_socket = loop_handle(slot);
 	*ret_bound = *at;
@@ -115,7 +119,7 @@ void io_accept(struct io *io, io_socket listener, bool armed)
 
 int io_connect(struct io *io, const struct io_endpoint *to, void *owner, io_socket *ret_socket)
 {
-	if (to->peer.family != PEER_IPV4)
+	if (to->peer.family != PEER_IPV4 && to->peer.family != PEER_IPV6)
 		return -EAFNOSUPPORT;
 	struct slot *slot = loop_slot_take(io, SLOT_STREAM, owner);
 	if (slot == NULL)
@@ -130,11 +134,11 @@ int io_connect(struct io *io, const struct io_endpoint *to, void *owner, io_sock
 
 int io_adopt(struct io *io, int descriptor, void *owner, io_socket *ret_socket)
 {
+	if (io->used == io->config.sockets_max)
+		return -EMFILE;
 	if (descriptor != 0 || io->process->script == NULL)
 		return -EBADF;
 	struct slot *slot = loop_slot_take(io, SLOT_SCRIPT, owner);
-	if (slot == NULL)
-		return -EMFILE;
 	*ret_socket = loop_handle(slot);
 	return 0;
 }
@@ -177,10 +181,26 @@ static bool accept_fails(struct io *io, struct io_event *ret)
 	return true;
 }
 
-static bool accept_event(struct slot *slot, struct io_event *ret, bool *ret_more)
+/* A host's connection to itself comes from its loopback address. */
+static struct peer peer_of(const struct slot *listener, const struct net_end *end)
 {
+	struct peer peer = { .family = listener->family };
 	unsigned host;
 
+	net_peer(end, &host, &peer.port);
+	if (listener->family == PEER_IPV6) {
+		peer.address[15] = 1;
+	} else {
+		bool own = host == listener->io->process->host->number;
+
+		peer.address[0] = own ? 127 : 10;
+		peer.address[3] = own ? 1 : (uint8_t)host;
+	}
+	return peer;
+}
+
+static bool accept_event(struct slot *slot, struct io_event *ret, bool *ret_more)
+{
 	if (slot->closing || !may_accept(slot))
 		return false;
 	if (accept_fails(slot->io, ret))
@@ -199,10 +219,7 @@ static bool accept_event(struct slot *slot, struct io_event *ret, bool *ret_more
 	ret->socket = loop_handle(accepted);
 	if (slot->io->process->is_server)
 		check_accepted(slot->io->process, accepted->connection, slot->port);
-	net_peer(end, &host, &ret->peer.port);
-	ret->peer.family = PEER_IPV4;
-	ret->peer.address[0] = 10;
-	ret->peer.address[3] = (uint8_t)host;
+	ret->peer = peer_of(slot, end);
 	*ret_more = true;
 	return true;
 }
@@ -327,8 +344,8 @@ void io_close(struct io *io, io_socket socket, bool reset)
 
 	if (racing)
 		fault_happened(FAULT_CANCEL_RACE);
-	/* A send that was only asked for: it may still be made. */
-	if (slot->send.busy && !slot->send.begun && world_draw(2) == 0)
+	/* A send that was only asked for goes out before an orderly end, and before a reset it may. */
+	if (slot->send.busy && !slot->send.begun && (!reset || world_draw(2) == 0))
 		send_begin(slot);
 	end_outside(slot, SLOT_END_CLOSED, reset);
 	receive_forget(slot);
