@@ -1,8 +1,8 @@
 /* sim_io: the io door (src/io/io.h), over net.h and disk.h.
  *
  * What io.h leaves open is drawn anew for each loop: whether bytes are taken from the network early (as io_uring does) or when their event
- * is asked for (as epoll does), whether a send begins at once or with the next io_wait, in which order the events of one turn come, how many
- * writes may be in flight. What io.h forbids its users is checked here: bytes that change before their IO_SENT or IO_WRITTEN, a
+ * is asked for (as epoll does), whether a send begins at once or with the next io_wait, in which order the events of one turn come, and how
+ * many writes may be in flight. What io.h forbids its users is checked here: bytes that change before their IO_SENT or IO_WRITTEN, a
  * second send, handles that are closed, buffers returned twice. */
 #ifndef ROGER_SIM_IO_H
 #define ROGER_SIM_IO_H
