@@ -34,7 +34,8 @@ static void server_ended(struct process *process)
 	check_server_ended(process);
 	actor->process = NULL;
 	/* An operator looks at a disk that fails: it gets mended. */
-	if (process->state == PROCESS_RETURNED && process->status == EXIT_IO) {
+	if (process->state == PROCESS_RETURNED &&
+	    (process->status == EXIT_IO || process->status == EXIT_CREATE)) {
 		disk_break(actor->stage->disk, false);
 		pause_ns += world_span(0, 100 * MS_NS, 3 * SECOND_NS);
 	}

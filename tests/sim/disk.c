@@ -65,6 +65,11 @@ void disk_occupy(struct disk *disk, uint64_t bytes)
 	disk->occupied = bytes;
 }
 
+void disk_enlarge(struct disk *disk, uint64_t bytes)
+{
+	disk->capacity += bytes;
+}
+
 int inode_charge(struct inode *inode, uint64_t end)
 {
 	uint64_t pages = (end + DISK_PAGE - 1) / DISK_PAGE;

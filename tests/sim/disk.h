@@ -34,6 +34,7 @@ void disk_server_started(struct disk *disk);
 
 /* Room that somebody else takes, or gives back; bytes. For exhaustion. */
 void disk_occupy(struct disk *disk, uint64_t bytes);
+void disk_enlarge(struct disk *disk, uint64_t bytes);
 
 /* The power is gone: what is not on the medium is drawn now. Writes in flight are cut. Call it after the processes are dead. */
 void disk_power_cut(struct disk *disk);

@@ -61,6 +61,7 @@ static void heal(struct stage *stage)
 	net_heal();
 	disk_break(stage->disk, false);
 	disk_occupy(stage->disk, 0);
+	disk_enlarge(stage->disk, GIB);
 	world_trace("faults stop", 0, 0);
 }
 
