@@ -80,24 +80,32 @@ def run(command, number, seconds):
 SEED_FAILED = re.compile(r"^seed (\d+) failed: (.*)$", re.MULTILINE)
 
 
-def sim_once(mutant, first, count, seconds):
-    """(the seed that failed, why) or None."""
+def sim_once(mutant, number, first, count, seconds):
+    """(the seed that failed, why) or None. `number`: the mutant's, or 0."""
     command = [SIM, "--seeds", str(count), "--seed", str(first), "--jobs", "1", "--until-failure", "--no-table"]
     if mutant.mode:
         command += ["--mode", mutant.mode]
-    _, output = run(command, mutant.number, seconds)
+    _, output = run(command, number, seconds)
     found = SEED_FAILED.search(output)
     return (int(found.group(1)), found.group(2).strip()) if found else None
 
 
 def by_sim(mutant, seconds):
-    """How the simulator caught it, or None."""
+    """How the simulator caught it, or None. A seed that fails without the mutant, too, says nothing of it."""
+    end = time.monotonic() + seconds
     if mutant.seed:
-        found = sim_once(mutant, mutant.seed, 1, seconds)
-        if found:
+        found = sim_once(mutant, mutant.number, mutant.seed, 1, seconds)
+        if found and not sim_once(mutant, 0, mutant.seed, 1, seconds):
             return f"caught by sim with seed {found[0]}: {found[1]}"
-    found = sim_once(mutant, 1, SIM_SEEDS, seconds)
-    return f"caught by sim after {found[0]} seeds: {found[1]}" if found else None
+    first = 1
+    while first <= SIM_SEEDS and (left := end - time.monotonic()) > 0:
+        found = sim_once(mutant, mutant.number, first, SIM_SEEDS - first + 1, left)
+        if not found:
+            return None
+        if not sim_once(mutant, 0, found[0], 1, seconds):
+            return f"caught by sim after {found[0]} seeds: {found[1]}"
+        first = found[0] + 1
+    return None
 
 
 # --- named tests
