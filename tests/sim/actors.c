@@ -62,9 +62,14 @@ void server_start(struct server_actor *actor)
 
 bool stage_server_is_up(const struct stage *stage)
 {
-	const struct process *process = stage->servers[0].process;
+	/* Whichever of the two has the journal. */
+	for (unsigned i = 0; i < SERVERS; i++) {
+		const struct process *process = stage->servers[i].process;
 
-	return stage->is_damaged || (process != NULL && sim_io_is_listening(process));
+		if (process != NULL && sim_io_is_listening(process))
+			return true;
+	}
+	return stage->is_damaged;
 }
 
 /* --- clients */
