@@ -194,8 +194,10 @@ static enum continuity_result compare_entry(struct continuity *c,
 	note->seen = true;
 	if (note->losses != c->losses || note->forgotten)
 		return CONTINUITY_OK;
+	/* Its time may be a later one (section 10). */
 	if (note->now.last_seq == entry->last_seq && note->now.h == entry->h &&
-	    note->now.record == entry->record && note->now.writer == entry->writer)
+	    note->now.record == entry->record && note->now.writer == entry->writer &&
+	    note->now.flags == entry->flags && note->now.time_ns <= entry->time_ns)
 		return CONTINUITY_OK;
 	snprintf(text, CONTINUITY_TEXT_SIZE,
 		 "stream %s: number %" PRIu64 ", record %" PRIu64 " in it, %" PRIu64

@@ -209,6 +209,18 @@ static inline void build_seal(struct build *b)
 	build_commit(b);
 }
 
+/* A seal that says that record `record` comes next, whatever does. */
+static inline void build_wrong_seal(struct build *b, uint64_t record)
+{
+	struct batch_header header = { 0 };
+	uint64_t next = b->record;
+
+	b->record = record;
+	build_put(b, &header);
+	b->record = next;
+	build_commit(b);
+}
+
 static inline void build_forget(struct build *b, unsigned stream)
 {
 	struct batch_header header = { .stream = build_stream(stream), .flags = BATCH_FORGET };

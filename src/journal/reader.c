@@ -416,7 +416,7 @@ static void take(struct reader *r)
 	const struct batch_header *h = &r->batch.header;
 
 	r->holding = h->count > 0 && (h->flags & BATCH_LOST) == 0;
-	if (!r->holding && h->record + h->count > r->next)
+	if (!r->holding && h->count > 0 && h->record + h->count > r->next)
 		r->next = h->record + h->count;
 	r->index = 0;
 	r->frame_at = 0;

@@ -352,6 +352,23 @@ static void damage_says_what_is_missing(void **state)
 	build_deinit(&b);
 }
 
+/* What a seal says of the next record is no record. */
+static void a_seal_moves_no_number(void **state)
+{
+	struct build b;
+
+	(void)state;
+	build_init(&b);
+	build_segment(&b, 1);
+	build_one(&b, 0, 3, 10);
+	b.durable = 3;
+	build_wrong_seal(&b, 6);
+	build_one(&b, 0, 1, 10);
+	build_save(&b, 1);
+	expect_all(&b, 0, 1, 4);
+	build_deinit(&b);
+}
+
 /* Looking again at a place behind a seal meets the seal again: that is no progress. */
 static void damage_behind_a_seal(void **state)
 {
@@ -792,6 +809,7 @@ int main(void)
 		cmocka_unit_test(a_tail_torn_at_every_byte),
 		cmocka_unit_test(one_bit_anywhere),
 		cmocka_unit_test(damage_says_what_is_missing),
+		cmocka_unit_test(a_seal_moves_no_number),
 		cmocka_unit_test(damage_behind_a_seal),
 		cmocka_unit_test(retention_is_not_damage),
 		cmocka_unit_test(beside_a_server),

@@ -260,9 +260,10 @@ static int take_batch(struct verify *v, const struct walk_batch *batch, uint64_t
 
 	v->end = batch->end;
 	claim(v, h->durable);
+	if (error == 0 && h->count == 0)
+		return continuity_take(&v->continuity, h, text); /* it moves no record number */
 	if (error != 0 || h->record + h->count <= v->next)
-		return h->count == 0 && error == 0 ? continuity_take(&v->continuity, h, text)
-						   : error;
+		return error;
 	error = compare_snapshots(v, lowest);
 	if (error != 0)
 		return error;

@@ -348,6 +348,23 @@ static void a_first_segment_without_batches(void **state)
 	}
 }
 
+/* What a seal says of the next record is no record. */
+static void a_seal_moves_no_number(void **state)
+{
+	struct build b;
+
+	(void)state;
+	build_init(&b);
+	build_segment(&b, 1);
+	build_one(&b, 0, 3, 10);
+	b.durable = 3;
+	build_wrong_seal(&b, 6);
+	build_one(&b, 0, 1, 10);
+	build_save(&b, 1);
+	expect_good(&b, "4 records in 1 segments");
+	build_deinit(&b);
+}
+
 /* Opening would take the snapshot's journal for the right one, and refuse the segments. */
 static void a_snapshot_of_another_journal(void **state)
 {
@@ -431,6 +448,7 @@ int main(void)
 		cmocka_unit_test(streams_must_go_on),
 		cmocka_unit_test(snapshots_are_compared),
 		cmocka_unit_test(a_first_segment_without_batches),
+		cmocka_unit_test(a_seal_moves_no_number),
 		cmocka_unit_test(a_snapshot_of_another_journal),
 		cmocka_unit_test(the_seam_behind_a_snapshot),
 		cmocka_unit_test(beside_a_server),
