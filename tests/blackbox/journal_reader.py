@@ -234,7 +234,7 @@ class Segment:
         for data in self.file.beginnings(self.block):
             batch = self.batch(data)
             if batch:
-                self.f = batch.f if self.f is None else min(self.f, batch.f)
+                self.f = self.f or batch.f
                 self.durable = max(self.durable, batch.durable)
 
 
@@ -346,8 +346,20 @@ class Journal:
         else:
             self.start = 1 + max([0] + [s.covers for s in self.snapshots])
 
+    def doubt(self, segment):
+        """Records from here on may have stood in it, when nothing is known of it."""
+        return 1 + max([0] + [s.durable for s in self.segments if s.index < segment.index]
+                       + [s.covers for s in self.snapshots if s.segment < segment.index])
+
     def check_beginning(self):
-        if self.live and self.lowest > 1 and not self.covering:
+        uncovered = bool(self.live) and self.lowest > 1 and not self.covering
+        first = min((s.index for s in self.segments if self.live and s.f == self.lowest), default=0)
+        for segment in self.segments:
+            if segment.index < first and segment.f is None and segment.bound > self.doubt(segment):
+                self.damaged(1 if uncovered else self.doubt(segment), segment, 0,
+                             "no batch header" if segment.valid else "segment header")
+        self.checked = first
+        if uncovered:
             self.damaged(1, self.live[0], 0, f"records 1..{self.lowest - 1} are missing, and no snapshot covers them")
         ids = [s.journal for s in self.segments if s.valid]
         for thing in self.segments + self.snapshots:
@@ -369,16 +381,13 @@ class Journal:
             if e != segment.bound:
                 break
         self.end = e
-        first = min((s.index for s in self.segments if self.live and s.f == self.lowest), default=0)
         highest = max((s.index for s in self.segments if s.f is not None), default=0)
         for segment in self.segments:
-            if segment.valid and (segment.f is not None or segment.index > first):
+            if segment.valid or segment.index < self.checked:
                 continue
-            doubt = 1 + max([0] + [s.durable for s in self.segments if s.index < segment.index]
-                            + [s.covers for s in self.snapshots if s.segment < segment.index])
+            doubt = self.doubt(segment)
             if segment.bound > doubt:
-                self.damaged(e if segment.index > highest else min(e, doubt), segment, 0,
-                             "no batch header" if segment.valid else "segment header")
+                self.damaged(e if segment.index > highest else min(e, doubt), segment, 0, "segment header")
         if e <= min(self.claim, self.shown):
             self.damaged(e, *where)
         if not self.damages:

@@ -45,7 +45,7 @@ def test_every_seventh(journals, kind):
     met = set()
     for name in sorted(os.listdir(directory)):
         cases, classes, differences = compare(directory, name, kind)
-        assert cases == sum(classes.values()) > 0 and not differences, "\n".join(differences[:10])
+        assert cases == sum(classes.values()) and not differences, "\n".join(differences[:10])
         met |= names_of(classes)
     assert met >= ({"intact", "damaged", "end"} if kind == "cut" else {"intact", "damaged"})
 

@@ -1,10 +1,10 @@
-/* What the C code says of a journal, of which one file has been cut at every byte, or had every bit flipped.
+/* What the C code says of a journal, of which one file has been cut at every byte, had every bit flipped, or a header forged.
  *
- * usage: enumerate_classify DIRECTORY FILE cut|flip STEP
+ * usage: enumerate_classify DIRECTORY FILE cut|flip|forge STEP
  *
  * The cases are in order: the file's first 0, STEP, 2 * STEP ... bytes; or its bit 0 (the lowest of byte 0), STEP, 2 * STEP ...
- * Each is put into the file, and opening, reading and verifying are asked: in memory (memory_files.h), the directory is only copied.
- * Equal answers that follow one another are one line:
+ * `forge`: bits 64, 64 + STEP ... of each batch header, with its checksum made right. Each is put into the file, and opening,
+ * reading and verifying are asked: in memory (memory_files.h), the directory is only copied. Equal answers that follow one another are one line:
  *
  *      COUNT open=ANSWER read=FIRST..LAST,CHECKSUM,ANSWER verify=COUNT,ANSWER
  *
@@ -274,13 +274,49 @@ static void flip(struct work *w, uint64_t step)
 	flush_line(w);
 }
 
+/* Every bit of one batch header behind its checksum, which is made right. */
+static void forge_header(struct work *w, uint64_t offset, uint64_t step)
+{
+	uint8_t *header = w->file->data + offset;
+	uint32_t seed = crc32c(0, w->image + 40, SALT_SIZE);
+
+	seed = crc32c(seed, w->image + 32, 8);
+	for (uint64_t bit = 64; bit < 8 * BATCH_HEADER_SIZE; bit += step) {
+		header[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		put_u32(header + 4, crc32c(seed, header + 8, BATCH_HEADER_SIZE - 8));
+		classify(w);
+		memcpy(header, w->image + offset, BATCH_HEADER_SIZE);
+	}
+}
+
+/* What no disk does, but a fault in the writer, or somebody on purpose: values that the checksum does not catch. */
+static void forge(struct work *w, uint64_t step)
+{
+	uint64_t at;
+
+	for (uint64_t block = COMMIT_BLOCK_MIN; block < w->size; block += COMMIT_BLOCK_MIN) {
+		for (at = block; at + BATCH_HEADER_SIZE <= w->size &&
+				 memcmp(w->image + at, "RBAT", 4) == 0;
+		     at += BATCH_HEADER_SIZE + get_u32(w->image + at + 84))
+			forge_header(w, at, step);
+	}
+	flush_line(w);
+}
+
 int main(int argc, char **argv)
 {
+	static const struct {
+		const char *name;
+		void (*run)(struct work *w, uint64_t step);
+	} kinds[] = { { "cut", cut }, { "flip", flip }, { "forge", forge } };
 	static struct work w;
+	unsigned kind = 0;
 	uint64_t step = argc == 5 ? strtoull(argv[4], NULL, 10) : 0;
 
-	if (step == 0 || (strcmp(argv[3], "cut") != 0 && strcmp(argv[3], "flip") != 0)) {
-		fprintf(stderr, "usage: enumerate_classify DIRECTORY FILE cut|flip STEP\n");
+	while (step != 0 && kind < 3 && strcmp(argv[3], kinds[kind].name) != 0)
+		kind++;
+	if (step == 0 || kind == 3) {
+		fprintf(stderr, "usage: enumerate_classify DIRECTORY FILE cut|flip|forge STEP\n");
 		return 64;
 	}
 	/* Large tables that are hardly used come as fresh pages each time, and need not be cleared. */
@@ -297,10 +333,7 @@ int main(int argc, char **argv)
 	if (w.image == NULL)
 		return 74;
 	memcpy(w.image, w.file->data, w.size);
-	if (argv[3][0] == 'c')
-		cut(&w, step);
-	else
-		flip(&w, step);
+	kinds[kind].run(&w, step);
 	free(w.image);
 	return fflush(stdout) == 0 ? 0 : 74;
 }

@@ -1,4 +1,4 @@
-"""A journal cut at every byte, and with every bit flipped: the C and the independent reader say the same of each case.
+"""A journal cut at every byte, with every bit flipped, or with a forged header: the C and the independent reader say the same of each case.
 
 The C is asked by enumerate_classify (opening, reading, verifying), the reader is tests/blackbox/journal_reader.py, which was
 written from docs/journal.md alone. Here the two meet, and only their answers do: intact, end at record r, damaged at record r; the
@@ -35,7 +35,7 @@ def remember():
 
 
 SEGMENT = ".seg"
-KINDS = ("cut", "flip")
+KINDS = ("cut", "flip", "forge")
 
 
 # --- a journal in memory
@@ -85,8 +85,9 @@ def load(directory):
 
 # --- the reader's answers
 
-class Answer(collections.namedtuple("Answer", "first last checksum count damage end")):
-    """first, last, count: the records shown; 0: none. damage: the first damaged record, None: no damage. end: the record that was not found."""
+class Answer(collections.namedtuple("Answer", "first last checksum count damage end of_streams")):
+    """first, last, count: the records shown; 0: none. damage: the first damaged record, None: no damage. end: the record that was
+    not found. of_streams: that damage is of streams only, all records are there: they do not go on, or a snapshot says otherwise."""
 
     def __str__(self):
         state = "ok" if self.damage is None else f"damaged at {self.damage}"
@@ -123,7 +124,8 @@ def reader_says(files, touched=None):
             last = batch.record + len(payloads) - 1
             count += len(payloads)
             checksum = shown(batch, payloads, 0, checksum)
-    return Answer(first, last, checksum, count, damage, journal.end)
+    of_streams = all(found.segment.startswith("streams.snap") or "does not go on" in found.what for found in journal.damages)
+    return Answer(first, last, checksum, count, damage, journal.end, damage is not None and of_streams)
 
 
 def snapshot_covers(files):
@@ -157,21 +159,42 @@ def case_files(files, name, kind, position):
     data = files[name]
     if kind == "cut":
         data = data[:position]
+    elif kind == "forge":
+        data = forged(data, position)
     else:
         at = position // 8
         data = data[:at] + bytes([data[at] ^ 1 << position % 8]) + data[at + 1:]
     return {**files, name: data}
 
 
+def batch_headers(data):
+    """The offsets of all."""
+    for at in range(4096, len(data), 4096):
+        while data[at:at + 4] == b"RBAT":
+            yield at
+            at += 128 + int.from_bytes(data[at + 84:at + 88], "little")
+
+
+def forged(data, position):
+    """One bit of a batch header flipped, and its checksum made right [4]."""
+    offset, bit = position
+    header = bytearray(data[offset:offset + 128])
+    header[bit // 8] ^= 1 << bit % 8
+    header[4:8] = struct.pack("<I", plain_crc32c(data[40:56] + data[32:40] + header[8:]))
+    return data[:offset] + bytes(header) + data[offset + len(header):]
+
+
 def case_positions(files, name, kind, step):
     size = len(files[name])
+    if kind == "forge":
+        return [(offset, bit) for offset in batch_headers(files[name]) for bit in range(64, 1024, step)]
     return range(0, size if kind == "cut" else 8 * size, step)
 
 
 def runs_of_reader(files, name, kind, step):
     """(count, position of the first, changed files or None for those that are as the undamaged ones) one behind the other."""
     positions = case_positions(files, name, kind, step)
-    if kind == "cut":
+    if kind in ("cut", "forge"):
         return [(1, position, case_files(files, name, kind, position)) for position in positions]
     touched = {}
     reader_says(files, touched)
@@ -259,7 +282,7 @@ class Comparison:
                 self.compare(position, n, files, answer, line)
                 count -= n
                 left -= n
-                position += n * step
+                position = position + n * step if self.kind == "flip" else position
         if left or next(said, None):
             raise RuntimeError(f"{self.name} {self.kind}: too many answers")
 
@@ -275,6 +298,10 @@ class Comparison:
         """The class; ValueError when they differ."""
         if answer is None:
             raise ValueError("no journal")
+        if answer.of_streams:  # verify tells; who reads or opens need not look at it, and shows the records [9, 10]
+            if said.verify[1] is None:
+                raise ValueError("verifying")
+            return "damaged streams"
         if said.read != (answer.first, answer.last, answer.checksum, answer.damage):
             raise ValueError("reading")
         if said.verify[1] != answer.damage or answer.damage is None and said.verify[0] != answer.count:

@@ -4,9 +4,10 @@
 usage: scripts/python tests/enumerate/run.py [--step N] [STAGE...]
 
 Stages, all by default:
-  bits      small journals (journals.c, and one that the real server makes), each file of them cut at every byte, and with
-            every bit flipped: opening, reading, verifying and tests/blackbox/journal_reader.py agree on intact / end at
-            record r / damaged at record r (every_bit.py). A journal, cut or flipped, is one test.
+  bits      small journals (journals.c, and one that the real server makes), each file of them cut at every byte, with
+            every bit flipped, and with every bit of a batch header flipped and its checksum made right: opening, reading,
+            verifying and tests/blackbox/journal_reader.py agree on intact / end at record r / damaged at record r
+            (every_bit.py). A journal, cut, flipped or forged, is one test.
 and those of COMMANDS: programs that enumerate by themselves.
 
 --step N: every N-th byte and bit only. The last line is `N passed, N failed, N skipped`; the exit status 1 when one failed.
