@@ -420,12 +420,21 @@ static uint64_t highest_claim(void)
 
 void audit_cut(void)
 {
-	if (!check_is_corrupt() || ledger_last() == 0)
+	uint64_t wanted = check_owed() > ledger_last() ? check_owed() : ledger_last();
+
+	if (!check_is_corrupt() || wanted == 0)
 		return;
 	audit_restart();
-	if (audit_reach(ledger_last()) == NULL || audit.e > ledger_last())
+	if (audit_reach(wanted) == NULL || audit.e > wanted) {
+		check_forgive(1, wanted); /* it has turned up */
 		return;
-	if (audit.e > highest_claim())
-		ledger_cut(audit.e);
+	}
+	if (audit.e > highest_claim()) {
+		check_forgive(audit.e, wanted);
+		if (audit.e <= ledger_last())
+			ledger_cut(audit.e);
+	}
+	if (checks.config.keep_bytes != 0 && audit_first() > 1)
+		check_forgive(1, audit_first() - 1);
 	audit_restart();
 }

@@ -13,11 +13,18 @@ static uint64_t lies(void)
 	       fault_counts[FAULT_BLOCK_MISDIRECTED] + fault_counts[FAULT_BLOCK_STALE];
 }
 
+static uint64_t failed_flushes(void)
+{
+	return fault_counts[FAULT_FLUSH_ERROR] + fault_counts[FAULT_FLUSH_ERROR_FOREVER] +
+	       fault_counts[FAULT_FLUSH_LOST];
+}
+
 void check_begin(const struct check_config *config)
 {
 	memset(&checks, 0, sizeof(checks));
 	checks.config = *config;
 	checks.lies_before = lies();
+	checks.flushes_before = failed_flushes();
 	ledger_begin();
 	senders_begin();
 	plain_begin();
@@ -29,6 +36,8 @@ void check_begin(const struct check_config *config)
 
 void check_end(void)
 {
+	char text[sizeof(checks.debts[0].text)] = "";
+
 	servers_end();
 	seen_end();
 	tap_end();
@@ -36,8 +45,13 @@ void check_end(void)
 	plain_end();
 	senders_end();
 	ledger_end();
-	if (checks.debt[0] != '\0' && !checks.is_told)
-		world_fail("lost, and nobody has said so: %s", checks.debt);
+	if (checks.debt_count > 0 && !checks.is_told)
+		snprintf(text, sizeof(text), "%s", checks.debts[0].text);
+	sim_free(checks.debts);
+	checks.debts = NULL;
+	checks.debt_count = checks.debt_capacity = 0;
+	if (text[0] != '\0')
+		world_fail("lost, and nobody has said so: %s", text);
 }
 
 uint64_t check_acknowledged(void)
@@ -68,9 +82,19 @@ void check_damage_told(const char *who, const char *text)
 	checks.is_told = true;
 }
 
-void check_missing(const char *format, ...)
+void check_fault_injected(void)
 {
-	char text[sizeof(checks.debt)];
+	checks.is_injected = true;
+}
+
+bool check_cache_may_lie(void)
+{
+	return checks.config.is_buffered && failed_flushes() != checks.flushes_before;
+}
+
+void check_missing(uint64_t record, const char *format, ...)
+{
+	char text[sizeof(checks.debts[0].text)];
 	va_list arguments;
 
 	va_start(arguments, format);
@@ -78,8 +102,32 @@ void check_missing(const char *format, ...)
 	va_end(arguments);
 	if (!check_is_corrupt())
 		world_fail("%s", text);
-	if (checks.debt[0] == '\0')
-		memcpy(checks.debt, text, sizeof(text));
+	if (record == 0)
+		return;
+	checks.debts = check_grow(checks.debts, checks.debt_count, &checks.debt_capacity,
+				  sizeof(checks.debts[0]));
+	checks.debts[checks.debt_count].record = record;
+	memcpy(checks.debts[checks.debt_count++].text, text, sizeof(text));
+}
+
+uint64_t check_owed(void)
+{
+	uint64_t highest = 0;
+
+	for (size_t i = 0; i < checks.debt_count; i++)
+		if (checks.debts[i].record > highest)
+			highest = checks.debts[i].record;
+	return highest;
+}
+
+void check_forgive(uint64_t first, uint64_t last)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < checks.debt_count; i++)
+		if (checks.debts[i].record < first || checks.debts[i].record > last)
+			checks.debts[count++] = checks.debts[i];
+	checks.debt_count = count;
 }
 
 /* --- small things */

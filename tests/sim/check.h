@@ -42,6 +42,7 @@ struct check_config {
 	const char *directory;  /* of the journal, on that disk: "/data/journal" */
 	uint64_t keep_bytes;    /* the server's option: 0: nothing may ever be missing */
 	bool no_journal;
+	bool is_buffered;       /* the disk has no direct I/O: after a failed flush, its page cache may show what the medium has not */
 	uint64_t memory_budget; /* of a server process, bytes */
 	unsigned descriptors_budget;
 };
@@ -102,6 +103,10 @@ void check_whole_end(uint64_t *ret_records);  /* everything acknowledged was the
 
 /* Corruption mode: bytes have been damaged on purpose (from now on acknowledged messages may be missing, if that is reported). */
 void check_corrupted(void);
+
+/* A fault that is not in fault.h's table is injected (the n-th allocation or call fails): servers and clients may end with any status but
+ * 65; what was acknowledged is as safe as ever. */
+void check_fault_injected(void);
 
 /* Claimed so far (acks and answers that went out), for progress and liveness. */
 uint64_t check_acknowledged(void);

@@ -24,10 +24,19 @@ struct check_state {
 	bool is_damaged;         /* check_corrupted was called */
 	bool is_told;            /* somebody has reported damage */
 	uint64_t lies_before;    /* faults of the medium, before this seed */
+	uint64_t flushes_before; /* flushes that failed */
 	uint64_t acknowledged;
 	bool has_journal_id;
 	uint8_t journal_id[JOURNAL_ID];
-	char debt[256];          /* what is missing, and nobody has told it yet */
+	bool is_injected;        /* a fault beside those that are counted: processes may end with any error */
+	struct check_debt *debts; /* what is missing, and nobody has told it yet */
+	size_t debt_count;
+	size_t debt_capacity;
+};
+
+struct check_debt {
+	uint64_t record;
+	char text[200];
 };
 
 extern struct check_state checks;
@@ -35,8 +44,18 @@ extern struct check_state checks;
 /* Has the medium lied in this seed? */
 bool check_is_corrupt(void);
 
-/* Something that was promised is missing: broken, unless the medium has lied, and somebody reports damage before the end. */
-__attribute__((format(printf, 1, 2))) void check_missing(const char *format, ...);
+/* A record that was promised is missing: broken, unless the medium has lied, and somebody reports damage before the end, or the record
+ * turns up after all. 0: what is missing is told by this very thing, or is owed already. */
+__attribute__((format(printf, 2, 3))) void check_missing(uint64_t record, const char *format, ...);
+
+/* The highest record that is owed; 0: none. */
+uint64_t check_owed(void);
+
+/* The records from first to last are not owed any more. */
+void check_forgive(uint64_t first, uint64_t last);
+
+/* On a disk without direct I/O: after a failed flush, the page cache may show what is not on the medium (docs/journal.md 11). */
+bool check_cache_may_lie(void);
 
 uint32_t check_u32(const uint8_t *at);
 uint64_t check_u64(const uint8_t *at);

@@ -53,10 +53,10 @@ static void check_shown(const char *who, const struct check_record *record)
 {
 	const char *why;
 
-	if (record->number > ledger_last()) {
+	if (record->number > ledger_last() && !check_cache_may_lie()) {
 		why = audit_reach(record->number);
 		if (why != NULL)
-			check_missing("%s shows record %llu: %s", who,
+			check_missing(record->number, "%s shows record %llu: %s", who,
 				      (unsigned long long)record->number, why);
 	}
 	ledger_compare(who, record->number, record->stream, record->seq,
@@ -102,16 +102,17 @@ void check_whole_end(uint64_t *ret_records)
 	uint64_t first = audit_first();
 
 	if (seen.whole_last < ledger_last())
-		check_missing("the whole journal ends at record %llu, and somebody has been told "
+		check_missing(ledger_last(),
+			      "the whole journal ends at record %llu, and somebody has been told "
 			      "of %llu",
 			      (unsigned long long)seen.whole_last,
 			      (unsigned long long)ledger_last());
 	if (seen.whole_count > 0 && seen.whole_first > 1 && checks.config.keep_bytes == 0)
 		check_missing(
-			"the whole journal begins at record %llu, and nothing may be given up",
+			1, "the whole journal begins at record %llu, and nothing may be given up",
 			(unsigned long long)seen.whole_first);
 	if (seen.whole_count > 0 && seen.whole_first > first)
-		check_missing("the whole journal begins at record %llu, and %llu is kept",
+		check_missing(first, "the whole journal begins at record %llu, and %llu is kept",
 			      (unsigned long long)seen.whole_first, (unsigned long long)first);
 	world_trace("whole journal", seen.whole_first, seen.whole_last);
 	*ret_records = seen.whole_count;

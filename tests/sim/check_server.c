@@ -82,7 +82,7 @@ void check_server_started(struct process *process)
 
 static void check_status(const struct server *server, int status)
 {
-	bool had_faults = disk_faults() != server->disk_faults;
+	bool had_faults = checks.is_injected || disk_faults() != server->disk_faults;
 
 	switch (status) {
 	case STATUS_DONE:
@@ -95,7 +95,7 @@ static void check_status(const struct server *server, int status)
 		checks.is_told = true;
 		return;
 	case STATUS_LISTEN:
-		if (server->had_company)
+		if (server->had_company || checks.is_injected)
 			return;
 		break;
 	case STATUS_LOCKED:
@@ -106,7 +106,10 @@ static void check_status(const struct server *server, int status)
 		if (server->has_failed || had_faults)
 			return;
 		break;
-	default: break;
+	default:
+		if (checks.is_injected)
+			return;
+		break;
 	}
 	world_fail("a server ended with status %d, and there was no reason for it", status);
 }

@@ -264,15 +264,16 @@ static void must_have_arrived(const struct sender *sender, const struct sender_r
 	struct message message = { sender->number, run->number, 0 };
 
 	if (sender->has_stream && run->reached < last)
-		check_missing("sender %u was told that message %llu of run %u was accepted; it is "
+		check_missing(0,
+			      "sender %u was told that message %llu of run %u was accepted; it is "
 			      "there up to %llu",
 			      sender->number, (unsigned long long)last, run->number,
 			      (unsigned long long)run->reached);
 	for (uint64_t i = 1; !sender->has_stream && i <= last; i++) {
 		message.number = i;
 		if (!run->seen[i] && !plain_began_with(&message))
-			check_missing("sender %u was told that message %llu of run %u was "
-				      "accepted, and it is not there",
+			check_missing(0, "sender %u was told that message %llu of run %u was "
+					 "accepted, and it is not there",
 				      sender->number, (unsigned long long)i, run->number);
 	}
 }
@@ -293,6 +294,8 @@ void check_client_ended(uint32_t number, uint32_t run_number, uint64_t last, int
 		return;
 	}
 	if (status == 69 || status == 75)
+		return;
+	if (checks.is_injected && status != 65)
 		return;
 	if (status == 65 && (may_have_lost || has_rival(sender)))
 		return;

@@ -135,7 +135,8 @@ static void claim_all(uint32_t index)
 		if (audit_further())
 			continue;
 		if (!ledger_has_given_up())
-			check_missing("connection %llu: ACK!, and its %zu bytes are not on the "
+			check_missing(ledger_last() + 1,
+				      "connection %llu: ACK!, and its %zu bytes are not on the "
 				      "medium",
 				      (unsigned long long)plain->number, plain->size);
 		return;
@@ -151,7 +152,7 @@ static void claim_line(uint32_t index, uint64_t record)
 		return;
 	why = audit_reach(record);
 	if (why != NULL)
-		check_missing("ACK %llu: %s", (unsigned long long)record, why);
+		check_missing(record, "ACK %llu: %s", (unsigned long long)record, why);
 	plain_answered_line(index, record);
 }
 

@@ -78,7 +78,7 @@ static void claim(const struct tap_native *native, const char *what, uint64_t se
 
 	world_trace(what, seq, record);
 	if (why != NULL) {
-		check_missing("%s %llu of stream %llx: %s", what, (unsigned long long)seq,
+		check_missing(record, "%s %llu of stream %llx: %s", what, (unsigned long long)seq,
 			      stream_name(native), why);
 		return;
 	}
@@ -102,7 +102,8 @@ static void claim_unknown(const struct tap_native *native)
 	const char *why = audit_reach(0);
 
 	if (why != NULL)
-		check_missing("WELCOME 0 of stream %llx: %s", stream_name(native), why);
+		check_missing(ledger_last(), "WELCOME 0 of stream %llx: %s", stream_name(native),
+			      why);
 	stream = ledger_stream(native->id);
 	if (stream == NULL || stream->last == 0)
 		return;
@@ -111,7 +112,7 @@ static void claim_unknown(const struct tap_native *native)
 	if (stream->is_forgotten)
 		return;
 	if (ledger_is_announced(native->id) || !stream->is_ephemeral)
-		check_missing("WELCOME knows nothing of stream %llx, of which %llu is durable",
+		check_missing(0, "WELCOME knows nothing of stream %llx, of which %llu is durable",
 			      stream_name(native), (unsigned long long)stream->last);
 	stream->is_forgotten = true;
 	stream->claimed = 0;
@@ -125,7 +126,7 @@ static void claim_last(const struct tap_native *native, const uint8_t *body)
 	const struct ledger_entry *entry;
 
 	if (stream != NULL && last < stream->claimed)
-		check_missing("WELCOME %llu of stream %llx, of which %llu was claimed",
+		check_missing(0, "WELCOME %llu of stream %llx, of which %llu was claimed",
 			      (unsigned long long)last, stream_name(native),
 			      (unsigned long long)stream->claimed);
 	claim(native, "WELCOME", last, record);
@@ -134,7 +135,7 @@ static void claim_last(const struct tap_native *native, const uint8_t *body)
 	if (entry == NULL || stream == NULL)
 		return;
 	if (stream->last > last && stream->record > record)
-		check_missing("WELCOME %llu of stream %llx, and %llu is durable",
+		check_missing(0, "WELCOME %llu of stream %llx, and %llu is durable",
 			      (unsigned long long)last, stream_name(native),
 			      (unsigned long long)stream->last);
 	if (entry->writer != check_u64(body + 40) || entry->h != check_u32(body + 48))
@@ -212,7 +213,8 @@ static void error(struct tap_native *native, const uint8_t *body, uint32_t size)
 	if (code == 0 || code > ERROR_LAST || size - 12 > TEXT_MOST)
 		world_fail("ERROR %u with %u bytes", code, size);
 	if (code == ERROR_GAP && !checks.config.no_journal && ledger_is_announced(native->id))
-		check_missing("ERROR gap: the server has not got messages of stream %llx that it "
+		check_missing(0,
+			      "ERROR gap: the server has not got messages of stream %llx that it "
 			      "had acknowledged",
 			      stream_name(native));
 	native->has_ended = true;
