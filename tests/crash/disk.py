@@ -32,9 +32,12 @@ def tool(*command):
 
 
 def own_mounts():
-    """Call it while there is one thread. Nothing happens where it is not permitted: then there are no disks either."""
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) == 0:
-        tool("mount", "--make-rprivate", "/")
+    """Call it while there is one thread. Where it is not permitted, or there is no mount, there are no disks either."""
+    try:
+        if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) == 0:
+            tool("mount", "--make-rprivate", "/")
+    except OSError:
+        pass
 
 
 def why_no_disks(directory):

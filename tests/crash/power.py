@@ -8,6 +8,8 @@ When the power goes:
     at an ack      by the very thread that has just written an acknowledgement down
     at a change    when a name in the journal's directory has come or gone: segments, snapshots, temporary files
     in opening     a few ms after the server was started
+    after a kill   one server is killed, perhaps between a write or a rename and its flush, and the power goes as soon as
+                   the next one has acknowledged something: it must not have believed what was only in the cache
 
 In some rounds each write of the server begins some ms late (strace), as on a slow disk: then nearly always something
 is on its way that must not have been acknowledged.
@@ -18,8 +20,9 @@ import threading
 import time
 
 from disk import LoopDisk
+from kill import POINTS
 from ledger import Fault
-from server import tamper
+from server import kill_before, tamper
 from world import World
 
 DISK_MB = 64
@@ -28,6 +31,7 @@ ROUNDS_WHOLE = 5
 WHOLE_MAX = 12000  # messages acknowledged: then a journal without retention is large enough
 KEEP_BYTES = 6 << 20
 WRITES = "pwrite64,pwritev2"
+UNFLUSHED = ("fdatasync", "fsync", "write", "renameat2", "unlinkat")
 BUFFERED = "no direct I/O here"
 LOST = 74  # the exit status of a server whose disk fails
 NEVER_OPENED = 73  # ... before it had its journal
@@ -63,11 +67,13 @@ class PowerRig:
         world, rng = self.world, self.rng
         before = world.ledger.acks
         slow = self.strace and number % 3 == 2
-        when = self.at_ack if slow else rng.choice((self.at_random, self.at_ack, self.at_change, self.in_opening))
+        when = self.at_ack if slow else rng.choice(
+            (self.at_random, self.at_ack, self.at_change, self.in_opening, self.after_a_kill, self.after_a_kill))
         flush = rng.choice(("dsync", "dsync", "fdatasync"))
         slow = slow or (self.strace and rng.random() < 0.3)
+        killed = self.kill_one(flush) if when == self.after_a_kill else ""  # pylint: disable=comparison-with-callable
         world.start("--flush", flush, tracer=tamper(WRITES, f"delay_enter={rng.randrange(1000, 8000)}") if slow else ())
-        said = f"{when()} ({flush}{', slow' if slow else ''})"
+        said = f"{killed}{when()} ({flush}{', slow' if slow else ''})"
         self.server_dies(when == self.in_opening)  # pylint: disable=comparison-with-callable
         self.disk.again()
         if rng.random() < 0.3:
@@ -96,8 +102,25 @@ class PowerRig:
         self.disk.cut()
         return "cut at random"
 
-    def at_ack(self):
-        ledger, count, done = self.world.ledger, self.rng.randint(1, 400), threading.Event()
+    def kill_one(self, flush):
+        """What it has written and not flushed is in the cache, for the next one to see."""
+        world, rng, what, tracer = self.world, self.rng, "at random", ()
+        if self.strace:
+            call, how, most, what = rng.choice([point for point in POINTS if point[0] in UNFLUSHED])
+            flush, tracer = how or flush, kill_before(call, rng.randint(1, most))
+        world.start("--flush", flush, tracer=tracer)
+        if world.listens():
+            world.load()
+            world.server.wait(rng.uniform(0.05, 0.5))
+        world.down()
+        world.must_have_been_killed()
+        return f"killed {what}; "
+
+    def after_a_kill(self):
+        return self.at_ack(6)
+
+    def at_ack(self, most=400):
+        ledger, count, done = self.world.ledger, self.rng.randint(1, most), threading.Event()
         lock = threading.Lock()
 
         def on_ack():
