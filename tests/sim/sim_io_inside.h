@@ -118,6 +118,7 @@ struct io {
 
 	uint8_t **buffers;    /* made when first lent */
 	bool *lent;
+	uint32_t *filled;     /* bytes of each buffer */
 	uint32_t *buffers_free;
 	uint32_t buffers_free_count;
 	uint64_t starved_next;
@@ -150,6 +151,9 @@ void loop_poke(struct io *io);
 void loop_retry(struct io *io, uint64_t at_ns);
 
 uint64_t hash_bytes(uint64_t hash, const void *data, size_t size);
+
+/* Of both ends, when it is large: what is lent out for long is looked at often. */
+uint64_t hash_lent(uint64_t hash, const void *data, size_t size);
 
 struct slot *loop_slot(struct io *io, io_socket socket); /* an open one: checked */
 io_socket loop_handle(const struct slot *slot);

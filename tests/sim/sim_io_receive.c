@@ -25,6 +25,7 @@ int pool_init(struct io *io)
 		return -ENOMEM;
 	io->buffers = sim_alloc(count * sizeof(*io->buffers));
 	io->lent = sim_alloc(count * sizeof(*io->lent));
+	io->filled = sim_alloc(count * sizeof(*io->filled));
 	io->buffers_free = sim_alloc(count * sizeof(*io->buffers_free));
 	for (uint32_t i = 0; i < count; i++)
 		io->buffers_free[i] = count - 1 - i;
@@ -38,6 +39,7 @@ void pool_deinit(struct io *io)
 		sim_free(io->buffers[i]);
 	sim_free(io->buffers);
 	sim_free(io->lent);
+	sim_free(io->filled);
 	sim_free(io->buffers_free);
 	free(io->token);
 }
@@ -58,7 +60,8 @@ void io_buffer_return(struct io *io, uint32_t buffer)
 	if (buffer >= io->config.buffer_count || !io->lent[buffer])
 		world_fail("%s returns buffer %u, which it does not have", io->process->name,
 			   (unsigned)buffer);
-	memset(io->buffers[buffer], GARBAGE, io->config.buffer_size);
+	memset(io->buffers[buffer], GARBAGE, io->filled[buffer]);
+	io->filled[buffer] = 0;
 	io->lent[buffer] = false;
 	io->buffers_free[io->buffers_free_count++] = buffer;
 }
@@ -130,18 +133,20 @@ static int64_t stream_take(struct slot *slot, uint8_t *out, size_t size, bool *r
 }
 
 /* -EAGAIN: nothing after all. */
-static int take(struct slot *slot, uint8_t *out, bool *ret_drained)
+static int take(struct slot *slot, uint8_t *out, size_t size, bool *ret_drained)
 {
-	size_t size = slot->io->config.buffer_size;
-
 	return (int)(slot->kind == SLOT_SCRIPT ? script_read(slot, out, size, ret_drained)
 					       : stream_take(slot, out, size, ret_drained));
 }
 
 static void take_ahead(struct slot *slot)
 {
-	slot->ahead = sim_alloc(slot->io->config.buffer_size);
-	slot->ahead_result = take(slot, slot->ahead, &slot->ahead_drained);
+	size_t size = slot->io->config.buffer_size;
+
+	if (slot->kind == SLOT_STREAM && net_available(slot->end) < size)
+		size = net_available(slot->end) > 0 ? net_available(slot->end) : 1;
+	slot->ahead = sim_alloc(size);
+	slot->ahead_result = take(slot, slot->ahead, size, &slot->ahead_drained);
 	slot->has_ahead = slot->ahead_result != -EAGAIN;
 	if (!slot->has_ahead) {
 		sim_free(slot->ahead);
@@ -245,13 +250,14 @@ bool receive_event(struct slot *slot, struct io_event *ret)
 			memcpy(data, slot->ahead, (size_t)result);
 		receive_forget(slot);
 	} else {
-		result = take(slot, data, &drained);
+		result = take(slot, data, io->config.buffer_size, &drained);
 	}
 	if (result <= 0) {
 		io_buffer_return(io, buffer);
 		if (result == -EAGAIN)
 			return false;
 	} else {
+		io->filled[buffer] = (uint32_t)result;
 		ret->data = data;
 		ret->buffer = buffer;
 	}

@@ -8,18 +8,12 @@
 #include "fault.h"
 #include "sim_io_inside.h"
 
-/* Of each span: a client offers its whole window again and again. */
-enum { HASHED_MAX = 64 * 1024 };
-
 static uint64_t hash_of(const struct sending *send)
 {
 	uint64_t hash = send->size;
 
-	for (unsigned i = 0; i < send->count; i++) {
-		size_t size = send->spans[i].size;
-
-		hash = hash_bytes(hash, send->spans[i].data, size < HASHED_MAX ? size : HASHED_MAX);
-	}
+	for (unsigned i = 0; i < send->count; i++)
+		hash = hash_lent(hash, send->spans[i].data, send->spans[i].size);
 	return hash;
 }
 

@@ -10,7 +10,7 @@ static void written(void *context, int result)
 {
 	struct flight *flight = context;
 
-	if (hash_bytes(0, flight->write->data, flight->write->size) != flight->hash)
+	if (hash_lent(0, flight->write->data, flight->write->size) != flight->hash)
 		world_fail("%s has changed bytes that were being written",
 			   flight->io->process->name);
 	flight->running = NULL;
@@ -34,7 +34,7 @@ void io_write(struct io *io, struct io_write *write)
 			   io->writes_max);
 	flight->io = io;
 	flight->write = write;
-	flight->hash = hash_bytes(0, write->data, write->size);
+	flight->hash = hash_lent(0, write->data, write->size);
 	while (*at != NULL)
 		at = &(*at)->next;
 	*at = flight;
