@@ -169,7 +169,9 @@ static bool remove_unused(struct opening *o)
 		    !may_go(o, i - 1))
 			continue;
 		segment_name(segment->index, name);
-		segment_leave(&o->set, segment);
+		if (segment->file >= 0) /* while it is open, its room is not given back */
+			file_close(segment->file);
+		segment->file = -1;
 		o->removed[i - 1] = 1;
 		return file_remove(o->j->store.directory, name) == 0 &&
 		       file_flush_directory(o->j->store.directory) == 0;

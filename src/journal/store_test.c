@@ -1,5 +1,6 @@
 /* What the store of segments must not do again: each test is a defect that it has had, most of them a wait without end. Files are
  * real; the disk is full, and a rename fails, when the test says so (linked with --wrap, see meson.build). */
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/resource.h>
 
@@ -189,6 +190,53 @@ static void test_opening_on_a_full_disk_keeps_what_the_snapshot_needs(void **sta
 	j = open_it();
 	assert_int_equal(last_of(j, "a"), last);
 	kill_it(j);
+}
+
+static unsigned deleted_open;
+
+/* Also counts the segments that are deleted and still open, whose room nobody has. */
+static bool give_up_and_count(void *context)
+{
+	char at[300];
+	char target[300];
+	DIR *list = opendir("/proc/self/fd");
+
+	(void)context;
+	deleted_open = 0;
+	assert_non_null(list);
+	for (const struct dirent *entry = readdir(list); entry != NULL; entry = readdir(list)) {
+		snprintf(at, sizeof(at), "/proc/self/fd/%s", entry->d_name);
+		ssize_t size = readlink(at, target, sizeof(target) - 1);
+		target[size > 0 ? size : 0] = '\0';
+		deleted_open += strstr(target, ".seg (deleted)") != NULL;
+	}
+	closedir(list);
+	return true;
+}
+
+/* The unused spare was deleted for its room, and kept open, so that the room was never had: opening waited for ever. */
+static void test_opening_on_a_full_disk_gives_the_spare_back(void **state)
+{
+	struct journal_config c = config();
+	struct stream_state s;
+	struct journal *j = open_it();
+	struct failure why = { 0 };
+	unsigned before;
+
+	(void)state;
+	append_ok(j, "a", open_stream(j, "a", &s), 1, 10);
+	settle(j);
+	assert_true(segment_exists(2));
+	kill_it(j);
+	reserve_error = ENOSPC;
+	c.stop = give_up_and_count;
+	give_up_and_count(NULL);
+	before = deleted_open;
+	assert_int_equal(journal_open(&c, &door, &j, &why), -EINTR);
+	assert_false(segment_exists(2));
+	assert_int_equal(deleted_open, before);
+	reserve_error = 0;
+	kill_it(open_it());
 }
 
 /* A segment that held nothing but ends of streams was never closed, so none after the next one could be begun. */
@@ -476,6 +524,7 @@ int main(void)
 		ROW(test_full_disk_is_waited_for_asleep),
 		ROW(test_retention_by_age_goes_on_when_full),
 		ROW(test_opening_on_a_full_disk_keeps_what_the_snapshot_needs),
+		ROW(test_opening_on_a_full_disk_gives_the_spare_back),
 		ROW(test_segment_of_ends_only_is_closed),
 		ROW(test_closing_a_segment_is_progress),
 		ROW(test_end_that_lands_late_ends_nothing),
