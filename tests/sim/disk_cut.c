@@ -116,15 +116,23 @@ static void put_garbage(uint8_t sector[DISK_SECTOR])
 	fault_happened(FAULT_SECTOR_GARBAGE);
 }
 
-/* Each sector the old, the new (in one of its versions), or neither. */
+static bool sector_differs(const struct blob *const versions[3], size_t at)
+{
+	const uint8_t *one = blob_bytes(versions[0]) + at;
+
+	return memcmp(one, blob_bytes(versions[1]) + at, DISK_SECTOR) != 0 ||
+	       memcmp(one, blob_bytes(versions[2]) + at, DISK_SECTOR) != 0;
+}
+
+/* Each sector the old, the new (in one of its versions), or neither. One that is the same in all of them is not being written. */
 static struct blob *torn(const struct cut *cut, const struct page *page)
 {
-	const struct blob *versions[3] = { page->medium, page->drive, page_newest(page) };
+	const struct blob *const versions[3] = { page->medium, page->drive, page_newest(page) };
 	uint8_t bytes[DISK_PAGE];
 
 	for (size_t at = 0; at < DISK_PAGE; at += DISK_SECTOR) {
 		memcpy(bytes + at, blob_bytes(versions[world_draw(3)]) + at, DISK_SECTOR);
-		if (world_chance(cut->garbage))
+		if (sector_differs(versions, at) && world_chance(cut->garbage))
 			put_garbage(bytes + at);
 	}
 	fault_happened(FAULT_PAGE_TORN);

@@ -9,6 +9,8 @@
 #include "fault.h"
 #include "world.h"
 
+enum { PENDING_MAX = 64 };
+
 /* --- a list of names */
 
 static struct entry *look(const struct names *names, const char *name)
@@ -155,12 +157,24 @@ struct inode *directory_look(const struct directory *directory, const char *name
 	return entry == NULL ? NULL : entry->inode;
 }
 
+/* The file system writes its own journal down now and then, unasked: only so many operations are ever in doubt. */
+static void settle_oldest(struct directory *directory)
+{
+	apply(&directory->medium, &directory->pending[0]);
+	inode_release(directory->pending[0].inode, false);
+	directory->pending_count--;
+	memmove(directory->pending, directory->pending + 1,
+		directory->pending_count * sizeof(*directory->pending));
+}
+
 /* Do it, and remember that it is not durable. */
 static void change(struct directory *directory, enum name_kind kind, const char *from,
 		   const char *to, struct inode *inode)
 {
 	struct name_operation *operation;
 
+	if (directory->pending_count == PENDING_MAX)
+		settle_oldest(directory);
 	if (directory->pending_count == directory->pending_room) {
 		directory->pending_room =
 			directory->pending_room == 0 ? 8 : directory->pending_room * 2;

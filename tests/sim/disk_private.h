@@ -240,8 +240,9 @@ unsigned write_land(struct disk_write *write, size_t at);
 /* It is over, without a word to anybody. */
 void write_forget(struct disk_write *write);
 
-/* Does a write in flight that has not landed yet touch this page? */
-bool write_touches(const struct inode *inode, uint64_t page);
+/* Will a write in flight change these bytes of a page (from what is there now)? */
+bool write_touches(const struct inode *inode, uint64_t page, size_t from, size_t end,
+		   const uint8_t *now);
 
 void writes_abandon(struct process *process);
 

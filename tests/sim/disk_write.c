@@ -39,13 +39,36 @@ static uint64_t first_page(const struct disk_write *write)
 	return write->offset / DISK_PAGE;
 }
 
-bool write_touches(const struct inode *inode, uint64_t page)
+/* The bytes that it has for this part of the page `at` of the file, and where they begin and end there; false: none. */
+static bool overlap(const struct disk_write *write, uint64_t at, size_t *from, size_t *end,
+		    const uint8_t **ret_data)
 {
-	for (const struct disk_write *write = inode->disk->writes; write; write = write->next)
-		if (write->inode == inode && page >= first_page(write) &&
-		    page < first_page(write) + write->pages &&
-		    !write->landed[page - first_page(write)])
+	uint64_t start = at * DISK_PAGE + *from;
+	uint64_t stop = at * DISK_PAGE + *end;
+
+	if (start < write->offset)
+		start = write->offset;
+	if (stop > write->offset + write->size)
+		stop = write->offset + write->size;
+	if (start >= stop || write->landed[at - first_page(write)] != UNLANDED)
+		return false;
+	*from = (size_t)(start - at * DISK_PAGE);
+	*end = (size_t)(stop - at * DISK_PAGE);
+	*ret_data = write->data + (start - write->offset);
+	return true;
+}
+
+bool write_touches(const struct inode *inode, uint64_t page, size_t from, size_t end,
+		   const uint8_t *now)
+{
+	for (const struct disk_write *write = inode->disk->writes; write; write = write->next) {
+		size_t start = from, stop = end;
+		const uint8_t *data;
+
+		if (write->inode == inode && overlap(write, page, &start, &stop, &data) &&
+		    memcmp(now + start, data, stop - start) != 0)
 			return true;
+	}
 	return false;
 }
 
