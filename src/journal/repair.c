@@ -146,11 +146,13 @@ static int meet_in_middle(struct repair *r, struct stream_note *note, const stru
 static int link_run(struct repair *r, struct stream_note *note, struct batch_header *h)
 {
 	uint64_t last = note->forgotten ? 0 : note->now.last_seq;
-	bool anew = h->first_seq == 1 &&
-		    ((note->now.flags & BATCH_EPHEMERAL) != 0 || note->now.record < r->lowest);
 	bool gap = (h->flags & BATCH_GAP) != 0;
+	bool anew = gap ? h->gap_last == 0 : h->first_seq == 1;
 	int result;
 
+	/* The server had forgotten it; nothing on the disk says so but this. */
+	if (anew && ((note->now.flags & BATCH_EPHEMERAL) != 0 || note->now.record < r->lowest))
+		last = 0;
 	if (last == 0 && h->first_seq > 1 && !gap && !note->forgotten) {
 		result = meet_in_middle(r, note, h);
 		if (result < 0)
@@ -162,7 +164,7 @@ static int link_run(struct repair *r, struct stream_note *note, struct batch_hea
 	h->gap_last = 0;
 	h->h_before = 0;
 	if (h->first_seq <= last)
-		return anew;
+		return 0;
 	if (!gap && h->first_seq == last + 1) {
 		h->h_before = last == 0 ? 0 : note->now.h;
 		return 1;

@@ -316,6 +316,27 @@ static void streams_that_end(void **state)
 	build_deinit(&b);
 }
 
+/* An ephemeral stream that the server had forgotten; its sender begins with number 3, and has accepted the gap before it. */
+static void a_forgotten_stream_that_begins_with_a_gap(void **state)
+{
+	struct build b;
+
+	(void)state;
+	build_init(&b);
+	build_segment(&b, 1);
+	b.flags = BATCH_EPHEMERAL;
+	build_one(&b, 0, 5, 10); /* 1-5 */
+	b.durable = 5;
+	b.seq[0] = 2;
+	b.gap_last = 0;
+	b.flags = BATCH_EPHEMERAL | BATCH_GAP;
+	build_one(&b, 0, 1, 10); /* 6 */
+	build_seal(&b);
+	build_save(&b, 0);
+	expect(&b, 0x7e, "6 records saved, 0 lost", "number 3 follows number 0");
+	build_deinit(&b);
+}
+
 static void refusals(void **state)
 {
 	struct build b, other;
@@ -387,6 +408,7 @@ int main(void)
 		cmocka_unit_test(a_snapshot_of_another_journal),
 		cmocka_unit_test(the_end),
 		cmocka_unit_test(streams_that_end),
+		cmocka_unit_test(a_forgotten_stream_that_begins_with_a_gap),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(large_journals),
 	};
