@@ -4,7 +4,8 @@
  *
  * The cases are in order: the file's first 0, STEP, 2 * STEP ... bytes; or its bit 0 (the lowest of byte 0), STEP, 2 * STEP ...
  * `forge`: bits 64, 64 + STEP ... of each batch header, with its checksum made right. Each is put into the file, and opening,
- * reading and verifying are asked: in memory (memory_files.h), the directory is only copied. Equal answers that follow one another are one line:
+ * reading and verifying are asked: in memory (memory_files.h), the directory is only copied. Equal answers that follow one another
+ * are one line:
  *
  *      COUNT open=ANSWER read=FIRST..LAST,CHECKSUM,ANSWER verify=COUNT,ANSWER
  *

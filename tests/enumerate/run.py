@@ -77,6 +77,7 @@ def serve_twice(directory):
         helpers.ok(helpers.run("send", server.address, "--stream", "s", "one", "", "three"))
         server.kill()
         server = server.restarted()
+        helpers.wait_until(lambda: os.path.exists(os.path.join(made, "streams.snap")), "a snapshot is there")
         helpers.ok(helpers.run("send", server.address, "ephemeral"))
         helpers.ok(helpers.run("send", server.address, "--stream", "s", "four"))
         server.kill()
