@@ -239,6 +239,16 @@ bool sim_io_is_listening(const struct process *process)
 	return false;
 }
 
+unsigned sim_io_sockets(const struct process *process)
+{
+	unsigned count = 0;
+
+	for (const struct io *io = all; io != NULL; io = io->next)
+		if (io->process == process)
+			count += io->used;
+	return count;
+}
+
 int io_signals(struct io *io)
 {
 	io->signals = true;

@@ -29,6 +29,9 @@ void sim_io_script_changed(struct process *process);
 /* Has it a listener? */
 bool sim_io_is_listening(const struct process *process);
 
+/* Sockets that it has open: its descriptors, beside those of files (disk_descriptors). */
+unsigned sim_io_sockets(const struct process *process);
+
 /* Events taken by all processes, since sim_io_begin. */
 uint64_t sim_io_completions(void);
 
