@@ -31,8 +31,8 @@ size_t message_make(const struct message *message, size_t most, uint8_t *out);
 /* Is it one, whole and unchanged? */
 bool message_read(const uint8_t *data, size_t size, struct message *ret);
 
-/* Whose is it, going by its head alone? */
-bool message_peek(const uint8_t *data, size_t size, struct message *ret);
+/* Could this be the beginning of that message (of whatever size), as far as it goes? */
+bool message_begins(const struct message *message, const uint8_t *data, size_t size);
 
 /* --- the checks of one seed */
 

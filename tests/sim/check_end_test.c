@@ -370,6 +370,72 @@ static void corrupt_lawful(void)
 	check_client_ended(1, 2, 1, 0);
 }
 
+/* A write that the drive has misplaced, or left out: claimed, and not there; then there after all, since the server wrote it again. */
+static void corrupt_turns_up(bool it_does)
+{
+	test_scene(MODE_CORRUPTION, 0);
+	test_ack(1, 3, 3);
+	test_messages(test_first, &test_orders, 4, 1, 1, 4, 5);
+	test_doubt(test_first);
+	check_corrupted();
+	test_ack(1, 5, 5);
+	if (it_does)
+		memset(test_first->is_certain, true, sizeof(test_first->is_certain));
+	else
+		test_seal(test_first, 6, 5, NULL);
+	whole_pass(1, it_does ? 5 : 3);
+}
+
+static void corrupt_there_after_all(void)
+{
+	corrupt_turns_up(true);
+}
+
+static void corrupt_never_there(void)
+{
+	corrupt_turns_up(false);
+}
+
+static void cache_may_lie(bool is_buffered)
+{
+	struct check_config config = { .mode = MODE_CRASH, .is_buffered = is_buffered };
+
+	test_scene(MODE_CRASH, 0);
+	check_end();
+	test_begin_with(&config);
+	test_orders = test_native(1);
+	test_first = test_segment(1, 1);
+	test_messages(test_first, &test_orders, 1, 1, 1, 1, 3);
+	test_doubt(test_first);
+	fault_counts[FAULT_FLUSH_LOST]++;
+	show(1, 1);
+}
+
+static void cache_lies(void)
+{
+	cache_may_lie(true);
+}
+
+static void drive_lies(void)
+{
+	cache_may_lie(false);
+}
+
+static void injected(void)
+{
+	test_scene(MODE_CRASH, 0);
+	check_fault_injected();
+	check_client_ended(1, 1, 8, 71);
+	end_server(70);
+}
+
+static void injected_damage(void)
+{
+	test_scene(MODE_CRASH, 0);
+	check_fault_injected();
+	end_server(65);
+}
+
 static void corrupt_other_bytes(void)
 {
 	struct check_record shown;
@@ -438,6 +504,12 @@ static const struct test_row rows[] = {
 	{ "corrupt told", corrupt_told, NULL },
 	{ "corrupt not told", corrupt_not_told, "nobody has said so" },
 	{ "corrupt lawful", corrupt_lawful, NULL },
+	{ "corrupt there after all", corrupt_there_after_all, NULL },
+	{ "corrupt never there", corrupt_never_there, "nobody has said so" },
+	{ "cache lies", cache_lies, NULL },
+	{ "drive lies", drive_lies, "is not certain" },
+	{ "injected", injected, NULL },
+	{ "injected damage", injected_damage, "honest crash damage" },
 	{ "corrupt other bytes", corrupt_other_bytes, "other bytes" },
 	{ "corrupt server says", corrupt_server_says, NULL },
 	{ "damage without lies", damage_without_lies, "honest crash damage" },

@@ -1,4 +1,5 @@
 /* Each invariant is shown to fire when it is broken, and not to fire when all is well: plain connections. The rest: check_test.c. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/test.h"
@@ -129,6 +130,41 @@ static void line_with_return(void)
 	test_send(1, "ACK 1\n");
 }
 
+/* --- their clients */
+
+/* Sender 4's message comes by this port, `cut` bytes of it missing; it is stored, and its client ends with 0. */
+static void client_scene(uint16_t port, uint8_t protocol, size_t cut)
+{
+	char text[200];
+
+	snprintf(text, sizeof(text), "%s", test_message(4, 1, 1));
+	text[strlen(text) - cut] = '\0';
+	plain_scene(port, protocol, text, text, NULL);
+	check_sender(4, NULL, 1, 1, false);
+	test_send(1, "ACK!");
+	check_client_ended(4, 1, 1, 0);
+}
+
+static void client_raw(void)
+{
+	client_scene(9999, 2, 0);
+}
+
+static void client_raw_early(void)
+{
+	client_scene(9999, 2, 20); /* the rest may come when ACK! is out already */
+}
+
+static void client_whole(void)
+{
+	client_scene(9997, 3, 0);
+}
+
+static void client_whole_early(void)
+{
+	client_scene(9997, 3, 1);
+}
+
 /* --- all of them */
 
 static const struct test_row rows[] = {
@@ -146,6 +182,10 @@ static const struct test_row rows[] = {
 	{ "line other", line_other, "line 1 is not record 2" },
 	{ "line early", line_early, "record 2 is not certain" },
 	{ "line garbage", line_garbage, "not an answer" },
+	{ "client raw", client_raw, NULL },
+	{ "client raw early", client_raw_early, NULL },
+	{ "client whole", client_whole, NULL },
+	{ "client whole early", client_whole_early, "was accepted, and it is not there" },
 	{ "line with return", line_with_return, "nobody has sent" },
 };
 

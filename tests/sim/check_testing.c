@@ -118,6 +118,18 @@ void disk_list(const struct disk *disk, const char *directory,
 
 /* --- a scene */
 
+void test_begin_with(const struct check_config *config)
+{
+	memset(test_files, 0, sizeof(test_files));
+	memset(fault_counts, 0, sizeof(fault_counts));
+	file_count = 0;
+	test_descriptors = 3;
+	test_memory = 1000;
+	test_server.state = test_rival.state = PROCESS_RUNNING;
+	check_begin(config);
+	check_server_started(&test_server);
+}
+
 void test_begin(enum sim_mode mode, uint64_t keep_bytes, bool no_journal)
 {
 	struct check_config config = {
@@ -129,14 +141,7 @@ void test_begin(enum sim_mode mode, uint64_t keep_bytes, bool no_journal)
 		.descriptors_budget = 10,
 	};
 
-	memset(test_files, 0, sizeof(test_files));
-	memset(fault_counts, 0, sizeof(fault_counts));
-	file_count = 0;
-	test_descriptors = 3;
-	test_memory = 1000;
-	test_server.state = test_rival.state = PROCESS_RUNNING;
-	check_begin(&config);
-	check_server_started(&test_server);
+	test_begin_with(&config);
 }
 
 static void run(void (*scene)(void))

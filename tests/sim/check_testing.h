@@ -39,6 +39,7 @@ extern unsigned test_descriptors;
 extern size_t test_memory;
 
 /* Everything empty again. */
+void test_begin_with(const struct check_config *config);
 void test_begin(enum sim_mode mode, uint64_t keep_bytes, bool no_journal);
 
 /* A scene, and a part of what world_fail says in it (NULL: it is not called). */

@@ -59,16 +59,29 @@ static uint32_t checksum_of(const uint8_t *data, size_t size)
 	return crc32c(crc, data + MESSAGE_HEAD, size - MESSAGE_HEAD);
 }
 
+static void put_name(const struct message *message, uint8_t *out)
+{
+	out[0] = 'M';
+	put_hex(out + SENDER_AT, RUN_AT - SENDER_AT, message->sender);
+	put_hex(out + RUN_AT, NUMBER_AT - RUN_AT, message->run);
+	put_hex(out + NUMBER_AT, SIZE_AT - NUMBER_AT, message->number);
+}
+
+bool message_begins(const struct message *message, const uint8_t *data, size_t size)
+{
+	uint8_t name[SIZE_AT];
+
+	put_name(message, name);
+	return memcmp(data, name, size < SIZE_AT ? size : SIZE_AT) == 0;
+}
+
 size_t message_make(const struct message *message, size_t most, uint8_t *out)
 {
 	uint64_t state = scramble((uint64_t)message->sender << 52 ^ (uint64_t)message->run << 32 ^
 				  message->number ^ 0x9e3779b97f4a7c15);
 	size_t size = draw_size(most, state);
 
-	out[0] = 'M';
-	put_hex(out + SENDER_AT, RUN_AT - SENDER_AT, message->sender);
-	put_hex(out + RUN_AT, NUMBER_AT - RUN_AT, message->run);
-	put_hex(out + NUMBER_AT, SIZE_AT - NUMBER_AT, message->number);
+	put_name(message, out);
 	put_hex(out + SIZE_AT, CHECKSUM_AT - SIZE_AT, size);
 	for (size_t i = MESSAGE_HEAD; i < size; i++) {
 		if (i % 8 == 0)
@@ -79,7 +92,7 @@ size_t message_make(const struct message *message, size_t most, uint8_t *out)
 	return size;
 }
 
-bool message_peek(const uint8_t *data, size_t size, struct message *ret)
+static bool peek(const uint8_t *data, size_t size, struct message *ret)
 {
 	uint64_t sender, run, number;
 
@@ -97,7 +110,7 @@ bool message_read(const uint8_t *data, size_t size, struct message *ret)
 	struct message message;
 	uint64_t said, checksum;
 
-	if (!message_peek(data, size, &message) ||
+	if (!peek(data, size, &message) ||
 	    !get_hex(data + SIZE_AT, CHECKSUM_AT - SIZE_AT, &said) || said != size ||
 	    !get_hex(data + CHECKSUM_AT, MESSAGE_HEAD - CHECKSUM_AT, &checksum) ||
 	    checksum != checksum_of(data, size))

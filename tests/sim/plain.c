@@ -243,12 +243,9 @@ bool plain_began_with(const struct message *message)
 {
 	for (size_t i = 0; i < plains.count; i++) {
 		const struct plain *plain = &plains.list[i];
-		struct message begin;
 
 		if (plain->talk == TALK_RAW && plain->is_answered &&
-		    message_peek(plain->bytes, plain->size, &begin) &&
-		    begin.sender == message->sender && begin.run == message->run &&
-		    begin.number == message->number)
+		    message_begins(message, plain->bytes, plain->size))
 			return true;
 	}
 	return false;
