@@ -6,7 +6,8 @@
  *      disk_write.c    writes in flight, and those that nobody waits for any more
  *      disk_cut.c      the power cut
  *      disk_corrupt.c  damage on purpose
- *      sim_file.c      the file door: data and names
+ *      sim_file.c      the file door: how a call goes, and data
+ *      sim_file_name.c the file door: directories and names
  *      sim_file_open.c the file door: descriptors, locks, mappings, memory, and what is left when a process ends */
 #ifndef ROGER_SIM_DISK_PRIVATE_H
 #define ROGER_SIM_DISK_PRIVATE_H
@@ -291,6 +292,27 @@ struct listing {
 };
 struct listing *listing_begin(const struct directory *directory);
 void listing_end(struct listing *listing);
+
+/* --- the frame of a call of the file door: counted, failing where it was asked to, and taking time. The world's own calls do not. */
+
+enum {
+	SHORT_CALL_PAUSE = 30000, /* per million: how often a call that only looks takes time */
+	READ_PAUSE = 100000,
+};
+
+struct call {
+	struct disk *disk;
+	uint64_t number; /* 0: the world's own */
+};
+
+bool call_by_process(void);
+int call_enter(struct call *call, struct disk *disk); /* 0 or -errno */
+int call_leave(const struct call *call, int result);  /* returns the result */
+void call_looks(uint32_t per_million);
+
+/* Changing something always takes time, before the effect or behind it: what call_changes returns is for call_changed. */
+unsigned call_changes(uint64_t usual_ns);
+void call_changed(unsigned when, uint64_t usual_ns);
 
 /* Is the calling thread another one than its process' first (the job thread)? */
 bool thread_is_second(void);

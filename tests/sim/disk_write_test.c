@@ -1,0 +1,183 @@
+/* Writes in flight, writes that land late, and damage. */
+#include "disk_testing.h"
+
+static int journal_file;
+static unsigned ended;
+static int last_result;
+
+static void on_written(void *context, int result)
+{
+	(void)context;
+	ended++;
+	last_result = result;
+}
+
+static uint8_t *large;
+
+static int run_flight(void)
+{
+	int directory = open_data();
+
+	journal_file = open_named(directory, "00000000000000000001.seg",
+				  FILE_WRITE | FILE_CREATE | FILE_DIRECT);
+	assert_int_equal(file_reserve(journal_file, MIB), 0);
+	assert_int_equal(file_flush_directory(directory), 0);
+	large = file_memory(64 * DISK_PAGE, 65536);
+	assert_int_equal((uintptr_t)large % 65536, 0);
+	memset(large, 1, 64 * DISK_PAGE);
+	for (unsigned i = 0; i < 4; i++)
+		disk_write_begin(journal_file, large + i * 16 * DISK_PAGE, 16 * DISK_PAGE,
+				 i * 16 * DISK_PAGE, i % 2 == 0, on_written, NULL);
+	fiber_sleep(20 * SECOND);
+	file_memory_free(large, 64 * DISK_PAGE);
+	return 0;
+}
+
+static uint64_t told; /* a bit for each page */
+
+static void on_certain(void *context, uint64_t inode, uint64_t offset, size_t size)
+{
+	uint8_t byte;
+
+	(void)context;
+	assert_true(disk_medium_read(disk, inode, offset + size - 1, &byte, 1));
+	assert_int_equal(byte, 1);
+	for (size_t at = 0; at < size; at += DISK_PAGE)
+		told |= UINT64_C(1) << (offset + at) / DISK_PAGE;
+}
+
+static void test_flight(void **state)
+{
+	uint64_t reordered = fault_counts[FAULT_WRITE_REORDERED];
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 30; seed++) {
+		begin(seed, 16 * MIB);
+		ended = 0;
+		told = 0;
+		disk_watch(disk, on_certain, NULL);
+		in_process(run_flight);
+		assert_int_equal(ended, 4);
+		assert_int_equal(last_result, 0);
+		assert_true(told == UINT64_MAX);
+		assert_int_equal(disk_unsynced(disk), 0);
+		end();
+	}
+	assert_true(fault_counts[FAULT_WRITE_REORDERED] > reordered);
+}
+
+static unsigned pages_landed(void)
+{
+	static uint8_t bytes[64 * DISK_PAGE] __attribute__((aligned(4096)));
+	int directory = open_data();
+	int file = open_named(directory, "00000000000000000001.seg", FILE_READ | FILE_DIRECT);
+	unsigned count = 0;
+
+	assert_int_equal(file_read(file, bytes, sizeof(bytes), 0), sizeof(bytes));
+	for (unsigned at = 0; at < 64; at++)
+		count += bytes[at * DISK_PAGE] == 1;
+	file_close(file);
+	file_close(directory);
+	return count;
+}
+
+static void test_late_writes(void **state)
+{
+	static struct work work = { run_flight };
+	uint64_t late = fault_counts[FAULT_WRITE_LATE];
+	uint64_t very_late = fault_counts[FAULT_WRITE_VERY_LATE];
+	unsigned parts = 0;
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 60; seed++) {
+		struct process *process;
+		unsigned at_kill;
+
+		begin(seed, 16 * MIB);
+		ended = 0;
+		process = process_start(host, "server", run_work, &work, NULL);
+		run_until(world_now() + 400000);
+		process_kill(process, DEATH_KILL);
+		unsigned ended_then = ended;
+		int directory = open_data();
+		int file = -1;
+		if (file_open(directory, "00000000000000000001.seg", FILE_READ, &file) == 0) {
+			file_close(file);
+			at_kill = pages_landed();
+			run_until(world_now() + 1000000);
+			disk_server_started(disk);
+			run_all();
+			parts += pages_landed() > at_kill;
+		}
+		file_close(directory);
+		run_all();
+		assert_int_equal(ended, ended_then); /* nobody is told */
+		end();
+	}
+	assert_true(parts > 5);
+	assert_true(fault_counts[FAULT_WRITE_LATE] > late);
+	assert_true(fault_counts[FAULT_WRITE_VERY_LATE] > very_late);
+}
+
+static void test_power_cut_in_flight(void **state)
+{
+	static struct work work = { run_flight };
+	unsigned some = 0;
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 60; seed++) {
+		struct process *process;
+
+		begin(seed, 16 * MIB);
+		process = process_start(host, "server", run_work, &work, NULL);
+		run_until(world_now() + 500000);
+		process_kill(process, DEATH_POWER);
+		disk_power_cut(disk);
+		assert_int_equal(disk_unsynced(disk), 0);
+		run_all(); /* nothing lands any more */
+		assert_int_equal(disk_unsynced(disk), 0);
+		some += look("00000000000000000001.seg", true) == 1;
+		end();
+	}
+	assert_true(some > 0);
+}
+
+/* --- corruption */
+
+static void test_corruption(void **state)
+{
+	static uint8_t before[64 * DISK_PAGE], after[64 * DISK_PAGE];
+	uint64_t flipped = fault_counts[FAULT_BIT_FLIPPED];
+	uint64_t zeroed = fault_counts[FAULT_SECTOR_ZEROED];
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		begin(seed, 16 * MIB);
+		assert_false(disk_corrupt(disk));
+		in_process(run_flight);
+		int directory = open_data();
+		int file = open_named(directory, "00000000000000000001.seg", FILE_READ);
+		assert_int_equal(file_read(file, before, sizeof(before), 0), sizeof(before));
+		corruptions = 0;
+		assert_true(disk_corrupt(disk));
+		assert_int_equal(corruptions, 1);
+		assert_int_equal(file_read(file, after, sizeof(after), 0), sizeof(after));
+		assert_true(memcmp(before, after, sizeof(after)) != 0);
+		file_close(file);
+		file_close(directory);
+		end();
+	}
+	assert_true(fault_counts[FAULT_BIT_FLIPPED] > flipped);
+	assert_true(fault_counts[FAULT_SECTOR_ZEROED] > zeroed);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_flight),
+		cmocka_unit_test(test_late_writes),
+		cmocka_unit_test(test_power_cut_in_flight),
+		cmocka_unit_test(test_corruption),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
