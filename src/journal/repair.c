@@ -179,9 +179,16 @@ static int put_run(struct repair *r, const struct walk_batch *batch, uint32_t in
 		   uint32_t at, uint32_t bytes)
 {
 	struct batch_header h = batch->header;
-	struct stream_note *note = note_of(r, &h.stream);
+	struct stream_note *note;
 	int result;
 
+	/* A block may stand in its segment twice (a write that went astray): what was found first has been decided. */
+	for (; count > 0 && h.record + index < repair_out_next(r->out); index++, count--) {
+		uint32_t size = FRAME_HEADER_SIZE + frame_get_header(batch->frames + at).size;
+
+		at += size;
+		bytes -= size;
+	}
 	if (count == 0)
 		return 0;
 	h.record += index;
@@ -193,6 +200,7 @@ static int put_run(struct repair *r, const struct walk_batch *batch, uint32_t in
 	result = put_lost(r, h.record - 1);
 	if (result != 0)
 		return result;
+	note = note_of(r, &h.stream);
 	result = note == NULL ? -ENOMEM : link_run(r, note, &h);
 	if (result < 0)
 		return failed(r, result, "copy");

@@ -337,6 +337,26 @@ static void a_forgotten_stream_that_begins_with_a_gap(void **state)
 	build_deinit(&b);
 }
 
+/* A block that stands in the segment a second time, behind the place where it belongs and is broken. */
+static void a_block_that_went_astray(void **state)
+{
+	struct build b;
+
+	(void)state;
+	build_init(&b);
+	build_segment(&b, 1);
+	build_one(&b, 0, 3, 10); /* 1-3 */
+	build_one(&b, 0, 2, 10); /* 4-5 */
+	memcpy(b.image + b.at, b.image + b.batches[1].offset, BUILD_BLOCK);
+	b.at += BUILD_BLOCK;
+	build_one(&b, 0, 1, 10); /* 6 */
+	build_seal(&b);
+	build_save(&b, 0);
+	build_flip(&b, 1, b.batches[1].offset + BATCH_HEADER_SIZE + FRAME_HEADER_SIZE, 1);
+	expect(&b, 0x6e, "record 4", NULL);
+	build_deinit(&b);
+}
+
 static void refusals(void **state)
 {
 	struct build b, other;
@@ -409,6 +429,7 @@ int main(void)
 		cmocka_unit_test(the_end),
 		cmocka_unit_test(streams_that_end),
 		cmocka_unit_test(a_forgotten_stream_that_begins_with_a_gap),
+		cmocka_unit_test(a_block_that_went_astray),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(large_journals),
 	};
