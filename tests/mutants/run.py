@@ -90,20 +90,27 @@ def sim_once(mutant, number, first, count, seconds):
     return (int(found.group(1)), found.group(2).strip()) if found else None
 
 
+def confirmed(mutant, seed, seconds):
+    """Why this seed alone fails; None when it does not, or when it does so without the mutant, too."""
+    found = sim_once(mutant, mutant.number, seed, 1, seconds)
+    return found[1] if found and not sim_once(mutant, 0, seed, 1, seconds) else None
+
+
 def by_sim(mutant, seconds):
-    """How the simulator caught it, or None. A seed that fails without the mutant, too, says nothing of it."""
+    """How the simulator caught it, or None."""
     end = time.monotonic() + seconds
     if mutant.seed:
-        found = sim_once(mutant, mutant.number, mutant.seed, 1, seconds)
-        if found and not sim_once(mutant, 0, mutant.seed, 1, seconds):
-            return f"caught by sim with seed {found[0]}: {found[1]}"
+        why = confirmed(mutant, mutant.seed, seconds)
+        if why:
+            return f"caught by sim with seed {mutant.seed}: {why}"
     first = 1
     while first <= SIM_SEEDS and (left := end - time.monotonic()) > 0:
         found = sim_once(mutant, mutant.number, first, SIM_SEEDS - first + 1, left)
         if not found:
             return None
-        if not sim_once(mutant, 0, found[0], 1, seconds):
-            return f"caught by sim after {found[0]} seeds: {found[1]}"
+        why = confirmed(mutant, found[0], seconds)
+        if why:
+            return f"caught by sim after {found[0]} seeds: {why}"
         first = found[0] + 1
     return None
 
