@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -458,8 +459,11 @@ int server_run(const struct server_config *config)
 	struct failure why = { .status = EXIT_IO };
 	int status;
 
-	if (!server)
+	if (!server) {
+		/* There are no notes yet that could say it. */
+		dprintf(STDERR_FILENO, "roger: memory: %s\n", strerror(ENOMEM));
 		return EXIT_IO;
+	}
 	server->config = config;
 	server->accepting = true;
 	server->free_list = SESSION_NONE;
