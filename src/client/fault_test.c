@@ -13,6 +13,7 @@
 #include "io/io.h"
 #include "wire/wire.h"
 /* Last. */
+#include "base/capture.h"
 #include "base/faults.h"
 
 enum {
@@ -441,76 +442,24 @@ static char directory[64];
 
 struct run {
 	int status;
-	char out[4000]; /* what it has printed on stdout and stderr */
+	char out[CAPTURE_SIZE]; /* what it has printed on stdout and stderr */
 };
-
-static void point_to(int descriptor, const char *name, int flags)
-{
-	char path[100];
-	int file;
-
-	snprintf(path, sizeof(path), "%s/%s", directory, name);
-	file = openat(AT_FDCWD, path, flags, 0600);
-	assert_true(file >= 0);
-	assert_int_equal(dup2(file, descriptor), descriptor);
-	close(file);
-}
-
-/* Where 0, 1 and 2 lead while they are the client's; -1: they are not. */
-static int saved[3] = { -1, -1, -1 };
-
-static void restore(void)
-{
-	fflush(stdout);
-	fflush(stderr);
-	for (int i = 0; i < 3; i++) {
-		dup2(saved[i], i);
-		close(saved[i]);
-		saved[i] = -1;
-	}
-}
-
-/* A test that has failed in the middle of a run: what was printed meanwhile says how. */
-static int show_rest(void **state)
-{
-	char text[4000] = "";
-	ssize_t size;
-
-	(void)state;
-	faults_disarm();
-	if (saved[0] < 0)
-		return 0;
-	fflush(stdout);
-	fflush(stderr);
-	size = pread(1, text, sizeof(text) - 1, 0);
-	restore();
-	fprintf(stderr, "%.*s", size > 0 ? (int)size : 0, text);
-	return 0;
-}
 
 static void run(const struct client_config *config, const struct fault_row *row, uint64_t at,
 		struct run *ret)
 {
-	ssize_t size;
+	char lines[100];
+	char out[100];
 
 	memset(&server, 0, sizeof(server));
 	now_ns = SECOND_NS;
-	fflush(stdout);
-	fflush(stderr);
-	for (int i = 0; i < 3; i++)
-		saved[i] = dup(i);
-	point_to(0, "lines", O_RDONLY);
-	point_to(1, "out", O_RDWR | O_CREAT | O_TRUNC);
-	assert_int_equal(dup2(1, 2), 2);
+	snprintf(lines, sizeof(lines), "%s/lines", directory);
+	snprintf(out, sizeof(out), "%s/out", directory);
+	capture_begin(lines, out);
 	faults_arm(row, at);
 	ret->status = client_send(config);
 	faults_disarm();
-	fflush(stdout);
-	fflush(stderr);
-	memset(ret->out, 0, sizeof(ret->out));
-	size = pread(1, ret->out, sizeof(ret->out) - 1, 0);
-	restore();
-	assert_true(size >= 0);
+	capture_end(ret->out);
 }
 
 static void check(const struct run *r)
@@ -637,7 +586,7 @@ static void test_every_step_fails(void **state)
 		if (fault_rows[i].kind == FAULT_ROOM)
 			continue; /* a client writes nothing to a disk */
 		while (n < FAULT_STEPS_MAX && run_with_fault(s, &fault_rows[i], n))
-			n++;
+			n += FAULT_STRIDE;
 		assert_in_range(n, 2, FAULT_STEPS_MAX - 1);
 		print_message("%s: %llu steps, %s\n", s->name, (unsigned long long)n - 1,
 			      fault_rows[i].name);
@@ -652,7 +601,7 @@ int main(void)
 		tests[i] = (struct CMUnitTest){
 			.name = scenarios[i].name,
 			.test_func = test_every_step_fails,
-			.teardown_func = show_rest,
+			.teardown_func = capture_teardown,
 			.initial_state = (void *)(uintptr_t)&scenarios[i],
 		};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
