@@ -21,19 +21,22 @@ static uint32_t batch_checksum(const uint8_t *batch, const uint8_t *salt, uint64
 			       batch + 8, BATCH_HEADER_SIZE - 8);
 }
 
-static void try_segment(struct fuzz *f, bool mend)
+static void try_segment(struct fuzz *f, bool mended)
 {
 	uint8_t page[SEGMENT_HEADER_SIZE];
 	uint8_t again[SEGMENT_HEADER_SIZE];
 	struct segment_header header;
+	enum format_fault fault;
 	size_t size = fuzz_bytes(f, page, sizeof(page));
 
-	if (mend) {
+	if (mended) {
 		memcpy(page, "ROGERSEG\1\0\0", 12);
 		put_u32(page + PAGE_CHECKSUM_AT, page_checksum(page));
 		size = sizeof(page);
 	}
-	if (segment_header_decode(page, size, &header) != FORMAT_OK)
+	fault = segment_header_decode(page, size, &header);
+	must(!mended || fault == FORMAT_OK || fault == FORMAT_VALUE);
+	if (fault != FORMAT_OK)
 		return;
 	must(size == sizeof(page));
 	must(get_u32(page + PAGE_CHECKSUM_AT) == page_checksum(page));
@@ -43,21 +46,24 @@ static void try_segment(struct fuzz *f, bool mend)
 	must(memcmp(page, again, sizeof(page)) == 0);
 }
 
-static void try_snapshot(struct fuzz *f, bool mend)
+static void try_snapshot(struct fuzz *f, bool mended)
 {
 	uint8_t page[SNAPSHOT_HEADER_SIZE];
 	uint8_t again[SNAPSHOT_HEADER_SIZE];
 	uint8_t entry[SNAPSHOT_ENTRY_SIZE];
 	struct snapshot_header header;
 	struct snapshot_entry decoded;
+	enum format_fault fault;
 	size_t size = fuzz_bytes(f, page, sizeof(page));
 
-	if (mend) {
+	if (mended) {
 		memcpy(page, "ROGERSNP\1\0\0", 12);
 		put_u32(page + PAGE_CHECKSUM_AT, page_checksum(page));
 		size = sizeof(page);
 	}
-	if (snapshot_header_decode(page, size, &header) == FORMAT_OK) {
+	fault = snapshot_header_decode(page, size, &header);
+	must(!mended || fault == FORMAT_OK || fault == FORMAT_VALUE);
+	if (fault == FORMAT_OK) {
 		must(size == sizeof(page));
 		must(get_u32(page + PAGE_CHECKSUM_AT) == page_checksum(page));
 		snapshot_header_encode(again, &header);
@@ -135,28 +141,33 @@ static void check_frames(const struct batch_header *header, const uint8_t *frame
 	must(offset <= header->bytes && wrong <= header->count + 1);
 }
 
-static void try_batch(struct fuzz *f, bool mend)
+static void try_batch(struct fuzz *f, bool mended)
 {
 	uint8_t salt[SALT_SIZE];
 	uint8_t batch[BATCH_HEADER_SIZE];
 	uint8_t again[BATCH_HEADER_SIZE];
 	uint8_t frames[FRAMES_SIZE];
 	struct batch_header header;
+	enum format_fault fault;
 	uint64_t index = fuzz_u8(f);
 	uint8_t spoil = fuzz_u8(f);
 	size_t size = fuzz_bytes(f, batch, sizeof(batch));
 
 	memset(salt, 0x5a, sizeof(salt));
 	fuzz_bytes(f, frames, sizeof(frames));
-	if (mend) {
+	if (mended) {
 		memcpy(batch, "RBAT", 4);
 		mend_frames(batch, frames);
 		if (spoil >= 0xc0)
 			frames[spoil - 0xc0] ^= 1;
+		else if (spoil >= 0x80)
+			batch[92] ^= spoil; /* the history behind the frames */
 		put_u32(batch + BATCH_CHECKSUM_AT, batch_checksum(batch, salt, index));
 		size = sizeof(batch);
 	}
-	if (batch_header_decode(batch, size, salt, index, &header) != FORMAT_OK)
+	fault = batch_header_decode(batch, size, salt, index, &header);
+	must(!mended || fault == FORMAT_OK || fault == FORMAT_VALUE);
+	if (fault != FORMAT_OK)
 		return;
 	must(size == sizeof(batch));
 	must(get_u32(batch + BATCH_CHECKSUM_AT) == batch_checksum(batch, salt, index));

@@ -14,6 +14,7 @@ enum {
 	MESSAGE_MAX = 1 << 20,
 	HELD_MAX = 2 * WINDOW, /* bytes sent and not yet understood by the server's decoder */
 	STEPS_MAX = 400,
+	RESUME_MAX = 500,      /* messages that an input is compared with; more are never put */
 };
 
 struct world {
@@ -23,6 +24,10 @@ struct world {
 	uint64_t offered;     /* the highest number that was ever handed out to be sent */
 	uint64_t boot_ns;
 	bool seen_welcome;    /* ... of this run */
+	struct wire_welcome said; /* the last WELCOME that was made for it ... */
+	uint32_t said_true;       /* ... and the history checksum that would be true there */
+	bool raw;             /* this connection has brought other bytes, too: who knows what they were */
+	bool refused;         /* --resume: what the stream holds is not what is put */
 	/* this connection, as an honest server would see it */
 	struct wire wire;
 	uint8_t held[HELD_MAX];
@@ -130,22 +135,48 @@ static void sent(struct world *w, size_t size)
 
 /* --- what the server says */
 
+/* The history checksum from message `seq` + 1, behind `h`, to message `last`, as they are put. */
+static uint32_t history_on(const struct world *w, uint32_t h, uint64_t seq, uint64_t last)
+{
+	uint32_t seed = frame_seed(&w->sender.config.stream);
+	uint8_t payload[256];
+
+	for (uint64_t n = seq + 1; n <= last; n++) {
+		for (size_t i = 0; i < size_of(n); i++)
+			payload[i] = byte_of(n, i);
+		h = history_next(h, frame_checksum(seed, n, (uint32_t)size_of(n), payload));
+	}
+	return h;
+}
+
+/* A WELCOME has been taken for good. */
+static void take_welcome(struct world *w, bool first)
+{
+	struct sender *s = &w->sender;
+
+	must(first == !w->seen_welcome);
+	if (first) {
+		w->acked = w->offered = s->acked;
+		sender_window(s, w->memory, WINDOW, WINDOW);
+		if (s->config.mode == SENDER_RESUME && s->base > 0)
+			w->refused = s->base > RESUME_MAX ||
+				     history_on(w, 0, 0, s->base) != s->compare_want;
+	} else if (w->said.last > w->acked && !w->raw) {
+		must(w->said.writer == s->config.writer && w->said.h == w->said_true);
+	}
+	w->seen_welcome = true;
+	w->next_seq = s->acked + 1;
+	welcome_decoder(w);
+}
+
 static void act(struct world *w)
 {
 	struct sender_event event;
 
 	for (;;) {
 		sender_next(&w->sender, &event);
-		if (event.kind == SENDER_WELCOMED) {
-			must(event.first == !w->seen_welcome);
-			if (event.first) {
-				w->acked = w->offered = w->sender.acked;
-				sender_window(&w->sender, w->memory, WINDOW, WINDOW);
-			}
-			w->seen_welcome = true;
-			w->next_seq = w->sender.acked + 1;
-			welcome_decoder(w);
-		}
+		if (event.kind == SENDER_WELCOMED)
+			take_welcome(w, event.first);
 		if (event.kind == SENDER_CLOSE)
 			must(event.reason <= REASON_ERROR);
 		if (event.kind == SENDER_FINAL)
@@ -192,19 +223,13 @@ static uint64_t near_number(const struct world *w, struct fuzz *f)
 	}
 }
 
-/* The history checksum that belongs to message `seq`. */
+/* The history checksum that belongs to message `seq`, where that can be known. */
 static uint32_t history_at(const struct world *w, uint64_t seq)
 {
-	uint32_t h = w->sender.h;
-	uint32_t seed = frame_seed(&w->sender.config.stream);
-	uint8_t payload[256];
-
-	for (uint64_t n = w->sender.acked + 1; n <= seq && n <= w->sender.put; n++) {
-		for (size_t i = 0; i < size_of(n); i++)
-			payload[i] = byte_of(n, i);
-		h = history_next(h, frame_checksum(seed, n, (uint32_t)size_of(n), payload));
-	}
-	return h;
+	if (!w->seen_welcome)
+		return history_on(w, 0, 0, seq < RESUME_MAX ? seq : 0);
+	return history_on(w, w->sender.h, w->sender.acked,
+			  seq < w->sender.put ? seq : w->sender.put);
 }
 
 static void craft(struct world *w, struct fuzz *f, uint8_t op)
@@ -228,6 +253,10 @@ static void craft(struct world *w, struct fuzz *f, uint8_t op)
 		.writer = (how & 4) != 0 ? w->sender.config.writer : 7,
 		.h = (how & 8) != 0 ? history_at(w, reply.seq) : how,
 	};
+	if (reply.kind == REPLY_WELCOME) {
+		w->said = reply.welcome;
+		w->said_true = history_at(w, reply.seq);
+	}
 	wire_init(&wire, PROTOCOL_NATIVE, 1);
 	size = wire_reply(&wire, &reply, out, sizeof(out));
 	if (how == 0xff)
@@ -248,6 +277,7 @@ static void open_connection(struct world *w)
 	w->held_size = 0;
 	w->hello = false;
 	w->bye = false;
+	w->raw = false;
 	w->next_seq = 0;
 	w->first = w->sender.acked + 1;
 	wire_init(&w->wire, PROTOCOL_NATIVE, MESSAGE_MAX);
@@ -267,6 +297,7 @@ static int put(struct world *w)
 		payload[i] = byte_of(seq, i);
 	result = sender_put(&w->sender, payload, size_of(seq));
 	must(result == 0 || w->sender.put == before);
+	must(!w->refused || w->sender.put == before);
 	return result;
 }
 
@@ -304,6 +335,7 @@ static void step(struct world *w, struct fuzz *f, uint8_t op)
 			craft(w, f, op);
 		break;
 	case 6:
+		w->raw = true;
 		if (s->open)
 			say(w, raw, fuzz_bytes(f, raw, op % 32), 1u + op % 7u);
 		break;
@@ -344,6 +376,8 @@ static void come_to_an_end(struct world *w)
 					       .record = s->acked_record,
 					       .writer = s->config.writer,
 					       .h = s->h };
+	w->said = reply.welcome;
+	w->said_true = s->h;
 	say(w, out, wire_reply(&w->wire, &reply, out, sizeof(out)), 7);
 	if (s->end != SENDER_GOING)
 		return; /* what was put is not what the stream holds (--resume), or larger than the server says that it takes */
