@@ -128,6 +128,9 @@ void ledger_put(const struct ledger_record *record);
 void ledger_compare(const char *who, uint64_t record, const uint8_t *id, uint64_t seq,
 		    uint64_t digest, size_t size, bool gap);
 
+/* A run has been welcomed to a stream that stood at `last`: what comes behind that is this writer's, until the next one is welcomed. */
+void ledger_fence(const uint8_t *id, uint64_t last, uint64_t writer);
+
 /* The stream has ended, before this record. */
 void ledger_forget(const uint8_t *id, uint64_t record);
 

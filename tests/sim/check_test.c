@@ -309,6 +309,27 @@ static void ephemeral_double(void)
 
 /* --- the wire */
 
+/* Another run is welcomed; then something of the first one comes in all the same. */
+static void fenced(uint64_t writer)
+{
+	test_scene(MODE_CRASH, 0);
+	test_writer = writer;
+	test_hello(2, &test_orders, 2, 1);
+	test_welcome(2, 3, 3, test_orders.h);
+	test_messages(test_first, &test_orders, 4, 1, 1, 4, 5);
+	test_ack(2, 5, 5);
+}
+
+static void fence_same_run(void)
+{
+	fenced(77);
+}
+
+static void fence_forgotten(void)
+{
+	fenced(78);
+}
+
 static void ack_backwards(void)
 {
 	test_scene(MODE_CRASH, 0);
@@ -450,6 +471,8 @@ static const struct test_row rows[] = {
 	{ "resume wrong", resume_wrong, "number 3 in its stream" },
 	{ "ephemeral good", ephemeral_good, NULL },
 	{ "ephemeral double", ephemeral_double, "run 1 is in two streams" },
+	{ "fence same run", fence_same_run, NULL },
+	{ "fence forgotten", fence_forgotten, "of a run that was fenced at 3" },
 	{ "ack backwards", ack_backwards, "ACK 2 after 3" },
 	{ "ack before welcome", ack_before_welcome, "before WELCOME" },
 	{ "welcome forgets", welcome_forgets, "knows nothing" },

@@ -16,6 +16,7 @@ struct process test_server = { .number = 100, .state = PROCESS_RUNNING, .is_serv
 struct process test_rival = { .number = 101, .state = PROCESS_RUNNING, .is_server = true };
 unsigned test_descriptors;
 size_t test_memory;
+uint64_t test_writer;
 struct test_stream test_orders;
 struct test_file *test_first;
 uint64_t fault_counts[FAULTS];
@@ -125,6 +126,7 @@ void test_begin_with(const struct check_config *config)
 	file_count = 0;
 	test_descriptors = 3;
 	test_memory = 1000;
+	test_writer = 77;
 	test_server.state = test_rival.state = PROCESS_RUNNING;
 	check_begin(config);
 	check_server_started(&test_server);
@@ -332,7 +334,7 @@ void test_hello(uint64_t connection, const struct test_stream *stream, uint32_t 
 
 	put_u32(hello + 8, flags);
 	memcpy(hello + 12, stream->id, 16);
-	put_u64(hello + 28, 77);
+	put_u64(hello + 28, test_writer);
 	put_u64(hello + 36, first);
 	put_u32(hello + 44, crc32c(0, hello, 44));
 	check_accepted(&test_server, connection, 9999);

@@ -5,6 +5,13 @@
 
 #include "check_private.h"
 
+/* Who writes to a stream since the last WELCOME. */
+struct fence {
+	uint8_t id[STREAM_ID];
+	uint64_t last;
+	uint64_t writer;
+};
+
 static struct {
 	struct ledger_entry *entries; /* of record 1 + i */
 	size_t count;
@@ -12,6 +19,9 @@ static struct {
 	struct ledger_stream *streams;
 	size_t stream_count;
 	size_t stream_capacity;
+	struct fence *fences;
+	size_t fence_count;
+	size_t fence_capacity;
 	bool was_given_up;            /* retention has taken records that were never looked at */
 } ledger;
 
@@ -24,6 +34,7 @@ void ledger_end(void)
 {
 	sim_free(ledger.entries);
 	sim_free(ledger.streams);
+	sim_free(ledger.fences);
 	memset(&ledger, 0, sizeof(ledger));
 }
 
@@ -133,6 +144,39 @@ static void must_go_on(const struct ledger_stream *stream, const struct ledger_r
 		   name_of(record->id), (unsigned long long)stream->last);
 }
 
+static struct fence *find_fence(const uint8_t *id)
+{
+	for (size_t i = ledger.fence_count; i-- > 0;)
+		if (memcmp(ledger.fences[i].id, id, STREAM_ID) == 0)
+			return &ledger.fences[i];
+	return NULL;
+}
+
+void ledger_fence(const uint8_t *id, uint64_t last, uint64_t writer)
+{
+	struct fence *fence = find_fence(id);
+
+	if (fence == NULL) {
+		ledger.fences = check_grow(ledger.fences, ledger.fence_count,
+					   &ledger.fence_capacity, sizeof(*fence));
+		fence = &ledger.fences[ledger.fence_count++];
+		memcpy(fence->id, id, STREAM_ID);
+	}
+	fence->last = last;
+	fence->writer = writer;
+}
+
+static void must_be_let_in(const struct ledger_record *record)
+{
+	const struct fence *fence = find_fence(record->id);
+
+	if (fence != NULL && record->seq > fence->last && record->writer != fence->writer)
+		world_fail("record %llu: number %llu of stream %llx is of a run that was fenced at "
+			   "%llu",
+			   (unsigned long long)record->record, (unsigned long long)record->seq,
+			   name_of(record->id), (unsigned long long)fence->last);
+}
+
 static struct ledger_stream *stream_for(const struct ledger_record *record)
 {
 	struct ledger_stream *stream = ledger_stream(record->id);
@@ -164,6 +208,7 @@ static void put_new(const struct ledger_record *record, uint64_t digest)
 	};
 
 	must_go_on(stream, record);
+	must_be_let_in(record);
 	if (is_plain(record->id))
 		plain_put(stream, index, record->payload, record->size);
 	else

@@ -178,6 +178,7 @@ static void welcome(struct tap_native *native, const uint8_t *body)
 		claim_unknown(native);
 	else
 		claim_last(native, body);
+	ledger_fence(native->id, last, check_u64(native->hello + 28));
 	if (checks.has_journal_id && memcmp(checks.journal_id, body + 8, JOURNAL_ID) != 0)
 		world_fail("WELCOME with another journal id than the journal's");
 }
