@@ -83,10 +83,13 @@ size_t message_make(const struct message *message, size_t most, uint8_t *out)
 
 	put_name(message, out);
 	put_hex(out + SIZE_AT, CHECKSUM_AT - SIZE_AT, size);
-	for (size_t i = MESSAGE_HEAD; i < size; i++) {
-		if (i % 8 == 0)
-			state = scramble(state + 0x9e3779b97f4a7c15);
-		out[i] = (uint8_t)('0' + (state >> i % 8 * 8 & 63));
+	/* Eight characters at a time, '0' to 'o' each. */
+	for (size_t i = MESSAGE_HEAD; i < size; i += 8) {
+		uint64_t text;
+
+		state = scramble(state + 0x9e3779b97f4a7c15);
+		text = (state & 0x3f3f3f3f3f3f3f3f) + 0x3030303030303030;
+		memcpy(out + i, &text, size - i < 8 ? size - i : 8);
 	}
 	put_hex(out + CHECKSUM_AT, MESSAGE_HEAD - CHECKSUM_AT, checksum_of(out, size));
 	return size;
