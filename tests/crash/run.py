@@ -31,6 +31,7 @@ from kill import KillRig  # noqa: E402
 from ledger import Fault  # noqa: E402
 from server import why_no_strace  # noqa: E402
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 KEPT_MAX = 5  # directories of failures; they hold images of disks
 
 
@@ -52,6 +53,15 @@ def skip(score, count, what, why):
     say(f"*** SKIPPED: {what}: {why}")
 
 
+def close(rig):
+    """Not to be interrupted: what it has mounted and started goes."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        rig.close()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
 def play(rig, rounds, score, options):
     """The rounds of one rig. After a failure it goes on with a new journal."""
     for number in range(1, rounds + 1):
@@ -68,7 +78,7 @@ def play(rig, rounds, score, options):
         else:
             score.failed += 1
             said += f" (--seed {options.seed} --only {rig.name}; {rig.directory})"
-            rig.close()
+            close(rig)
         say(f"{rig.name} {number}: {said}: {verdict} ({time.monotonic() - began:.1f} s)")
         if score.faults and options.expect_failure:
             return
@@ -106,7 +116,7 @@ def run(options, directory, score):
         try:
             play(rig, rounds, score, options)
         finally:
-            rig.close()
+            close(rig)
         if score.faults and options.expect_failure:
             return
 
@@ -133,12 +143,14 @@ def arguments():
 
 
 def stop(number, _):
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)  # once is enough
     raise KeyboardInterrupt(f"signal {number}")
 
 
 def main():
     options = arguments()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, stop)
     own_mounts()
     score = Score()
@@ -150,6 +162,8 @@ def main():
     except KeyboardInterrupt:
         interrupted = True
         say("interrupted")
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     if not options.keep and (not score.failed or options.expect_failure):
         shutil.rmtree(directory, ignore_errors=True)
     if options.expect_failure:
