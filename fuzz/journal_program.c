@@ -372,12 +372,15 @@ static void edit_segment(struct program *p, struct fuzz *f)
 	static const uint8_t fields[] = { 8, 16, 32, 40, 56, 60, 64, 72 };
 	struct image *image = &p->images[fuzz_choice(f, p->image_count)];
 	uint8_t choice = fuzz_u8(f);
+	unsigned field = fields[choice % sizeof(fields)];
+	bool mended = (choice & 0x80) == 0;
 
-	put_u32(image->data + fields[choice % sizeof(fields)], (uint32_t)fuzz_number(f));
-	if ((choice & 0x80) == 0)
+	put_u32(image->data + field, (uint32_t)fuzz_number(f));
+	if (mended)
 		put_u32(image->data + 12, crc32c(crc32c(0, image->data, 12), image->data + 16,
 						 SEGMENT_HEADER_SIZE - 16));
-	spoiled(p, JOURNAL_SPOILED);
+	/* Whose it is, nobody else says. */
+	spoiled(p, mended && field == 16 ? JOURNAL_FORGED : JOURNAL_SPOILED);
 }
 
 /* Somewhere in a file: near a batch, or anywhere. */

@@ -9,7 +9,7 @@
 enum journal_made {
 	JOURNAL_WHOLE,   /* nothing has been spoiled: there is no damage */
 	JOURNAL_SPOILED, /* bytes, blocks, files, or a batch's values are not what they were */
-	JOURNAL_FORGED,  /* a snapshot with a right checksum says what no server would say: nobody can know better */
+	JOURNAL_FORGED,  /* a header or snapshot with a right checksum says what no server would: nobody can know better */
 };
 
 /* Make the journal `directory`. Takes the input up to its end, or a step that says that it ends. */
