@@ -82,7 +82,8 @@ void check_server_started(struct process *process)
 
 static void check_status(const struct server *server, int status)
 {
-	bool had_faults = checks.is_injected || disk_faults() != server->disk_faults;
+	bool had_faults = checks.is_injected || disk_faults() != server->disk_faults ||
+			  disk_is_broken(checks.config.disk);
 
 	switch (status) {
 	case STATUS_DONE:

@@ -79,6 +79,22 @@ static struct {
 	_Atomic uint64_t failed;
 } *shared;
 
+static FILE *report;            /* the screen: what the programs under test print goes elsewhere */
+static uint64_t mine_recoveries; /* of this worker */
+static uint64_t mine_faults;
+
+static void count_recovery(void)
+{
+	mine_recoveries++;
+	shared->recoveries++;
+}
+
+static void count_fault(void)
+{
+	mine_faults++;
+	shared->faults++;
+}
+
 /* --- a workload under way */
 
 static struct stage *stage;
@@ -156,13 +172,32 @@ static void recover(const struct crash *crash)
 	stage_clear(stage);
 }
 
+/* What the child has said last: why it failed. */
+static void show_failure(const char *what, uint64_t number)
+{
+	char line[1200] = "";
+	char told[1200] = "";
+
+	rewind(stderr);
+	while (fgets(line, sizeof(line), stderr) != NULL)
+		if (strncmp(line, "seed ", 5) == 0 || strstr(line, "broken invariant") != NULL ||
+		    strstr(line, "ERROR: AddressSanitizer") != NULL)
+			memcpy(told, line, sizeof(told));
+	fprintf(report, "%s: %s %" PRIu64 ": %s", workload->name, what, number,
+		told[0] != '\0' ? told : "failed\n");
+	fflush(report);
+}
+
 static uint64_t in_child(void (*run)(const void *argument), const void *argument, const char *what,
 			 uint64_t number)
 {
 	static unsigned shown;
 	int status;
-	pid_t pid = fork();
+	pid_t pid;
 
+	if (ftruncate(STDERR_FILENO, 0) == 0)
+		rewind(stderr);
+	pid = fork();
 	if (pid == 0) {
 		alarm(CHILD_SECONDS);
 		run(argument);
@@ -176,8 +211,7 @@ static uint64_t in_child(void (*run)(const void *argument), const void *argument
 		return 0;
 	shared->failed++;
 	if (shown++ < FAILURES_SHOWN)
-		printf("%s: %s %" PRIu64 ": failed (status %#x)\n", workload->name, what, number,
-		       (unsigned)status);
+		show_failure(what, number);
 	return 1;
 }
 
@@ -195,10 +229,9 @@ static void crash_here(uint64_t number)
 	};
 	unsigned unsynced = disk_unsynced(stage->disk);
 
-	fflush(stdout);
-	for (unsigned i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++, shared->recoveries++)
+	for (unsigned i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++, count_recovery())
 		in_child(recover_in_child, &crashes[i], "crash after operation", number);
-	for (unsigned i = 0; i < unsynced; i++, shared->recoveries++) {
+	for (unsigned i = 0; i < unsynced; i++, count_recovery()) {
 		struct crash one = { true, SURVIVE_ONE, i };
 
 		in_child(recover_in_child, &one, "power cut that keeps one, after operation", number);
@@ -246,8 +279,10 @@ static void run_lives(bool watch)
 		;
 	while (steps++ < RUN_STEPS_MOST && !stage_server_is_up(stage) && step())
 		;
-	if (stage->servers[0].process != NULL)
+	if (stage->servers[0].process != NULL) {
+		check_server_asked(stage->servers[0].process);
 		process_signal(stage->servers[0].process, SIGTERM);
+	}
 	while (steps++ < RUN_STEPS_MOST && !is_over() && step())
 		;
 	if (watch && !is_over())
@@ -293,7 +328,7 @@ static void run_failing(const void *argument)
 static void fail_each(bool is_allocation, bool is_client, uint64_t most, const char *what)
 {
 	for (uint64_t n = 1; n <= most; n++) {
-		for (int forever = 0; forever < 2; forever++, shared->faults++) {
+		for (int forever = 0; forever < 2; forever++, count_fault()) {
 			struct failing f = { n, is_allocation, is_client, forever };
 
 			in_child(run_failing, &f, what, n);
@@ -342,21 +377,26 @@ static void run_faults(void)
 
 static void run_workload(unsigned number)
 {
-	uint64_t before = shared->recoveries;
+	uint64_t before = mine_recoveries;
 
 	workload = &workloads[number];
 	begin(100 + number);
 	run_lives(true);
 	stage_clear(stage);
-	printf("%-34s %8" PRIu64 " crashes (others at the same time)\n", workload->name,
-	       shared->recoveries - before);
-	fflush(stdout);
+	fprintf(report, "%-34s %8" PRIu64 " recoveries", workload->name, mine_recoveries - before);
+	before = mine_faults;
 	if (workload->lives == 0 && workload->keep_bytes == 0)
 		run_faults();
+	fprintf(report, " %8" PRIu64 " faults\n", mine_faults - before);
+	fflush(report);
 }
 
 static void work(void)
 {
+	report = fdopen(dup(STDOUT_FILENO), "w");
+	if (report == NULL || freopen("/dev/null", "w", stdout) == NULL || !(stderr = tmpfile()) ||
+	    dup2(fileno(stderr), STDERR_FILENO) < 0)
+		exit(2);
 	for (;;) {
 		uint64_t number = atomic_fetch_add(&shared->next, 1);
 
