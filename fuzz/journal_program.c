@@ -564,7 +564,7 @@ static void save(struct program *p, const char *directory)
 			memory_put(directory, names[i], data, (size_t)(at - data));
 	}
 	memset(data, 0, LOCK_SIZE);
-	put_u64(data + LOCK_DURABLE_AT, p->lock_number);
+	lock_encode(data, p->lock_number, 0);
 	if (p->lock_present)
 		memory_put(directory, NAME_LOCK, data, LOCK_SIZE);
 }

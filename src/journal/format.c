@@ -349,3 +349,12 @@ void snapshot_entry_decode(const uint8_t in[SNAPSHOT_ENTRY_SIZE], struct snapsho
 	ret->h = get_u32(in + 48);
 	ret->flags = get_u32(in + 52);
 }
+
+/* --- the lock file */
+
+void lock_encode(uint8_t out[LOCK_SIZE], uint64_t number, uint64_t holder)
+{
+	put_u64(out + LOCK_DURABLE_AT, number);
+	put_u64(out + LOCK_HOLDER_AT, holder);
+	put_u64(out + LOCK_CHECK_AT, ~number);
+}

@@ -147,11 +147,13 @@ uint64_t segment_index_of_name(const char *name);
 /* True for the temporary files that a killed server may have left, and that opening removes. */
 bool name_is_temporary(const char *name);
 
-/* --- lock file: LOCK_SIZE bytes, mapped by the server and by readers
- *   0  durable record number  8   written by the server's loop as one aligned 64-bit store; always true, so never flushed
+/* --- lock file: LOCK_SIZE bytes, mapped by the server and by readers (lock_view.h)
+ *   0  durable record number  8   always true, so never flushed: after a power cut it may be lower, or garbage ...
  *   8  holder's process id    8   0 when nobody holds it
- *  16 */
-enum { LOCK_SIZE = 16, LOCK_DURABLE_AT = 0, LOCK_HOLDER_AT = 8 };
+ *  16  check                  8   ... the number's complement (all bits turned over), without which it says nothing
+ *  24 */
+enum { LOCK_SIZE = 24, LOCK_DURABLE_AT = 0, LOCK_HOLDER_AT = 8, LOCK_CHECK_AT = 16 };
+void lock_encode(uint8_t out[LOCK_SIZE], uint64_t number, uint64_t holder);
 
 /* --- snapshot of the stream table: header, then `count` entries
  *   0  magic "ROGERSNP"      8

@@ -312,7 +312,7 @@ static inline void build_lock(struct build *b, uint64_t number)
 {
 	uint8_t data[LOCK_SIZE] = { 0 };
 
-	put_u64(data + LOCK_DURABLE_AT, number);
+	lock_encode(data, number, 0);
 	build_file(b, NAME_LOCK, data, sizeof(data));
 }
 

@@ -7,6 +7,8 @@
 #include "file/file.h"
 #include "journal/format.h"
 
+enum { LOAD_TRIES = 1000 };
+
 static int map(struct lock_view *view, int file)
 {
 	struct file_stat stat;
@@ -75,25 +77,44 @@ int lock_view_renew(struct lock_view *view)
 	return 1;
 }
 
-static uint64_t load(const struct lock_view *view, size_t at)
+static uint64_t load(const uint8_t *lock, size_t at)
 {
-	const uint8_t *memory = view->memory;
-
-	/* The server writes it as one aligned store; what it vouches for was on the disk before. */
-	if (memory == NULL)
-		return 0;
 	return le64toh(
-		__atomic_load_n((const uint64_t *)(uintptr_t)(memory + at), __ATOMIC_ACQUIRE));
+		__atomic_load_n((const uint64_t *)(uintptr_t)(lock + at), __ATOMIC_ACQUIRE));
+}
+
+static void store(uint8_t *lock, size_t at, uint64_t value)
+{
+	__atomic_store_n((uint64_t *)(uintptr_t)(lock + at), htole64(value), __ATOMIC_RELEASE);
+}
+
+void lock_number_store(uint8_t *lock, uint64_t number)
+{
+	/* What it vouches for was on the disk before. */
+	store(lock, LOCK_DURABLE_AT, number);
+	store(lock, LOCK_CHECK_AT, ~number);
+}
+
+uint64_t lock_number_load(const uint8_t *lock)
+{
+	/* Between the server's two stores they do not fit for a moment. */
+	for (unsigned i = 0; i < LOAD_TRIES; i++) {
+		uint64_t number = load(lock, LOCK_DURABLE_AT);
+
+		if (load(lock, LOCK_CHECK_AT) == ~number)
+			return number;
+	}
+	return 0;
 }
 
 uint64_t lock_view_number(const struct lock_view *view)
 {
-	return load(view, LOCK_DURABLE_AT);
+	return view->memory != NULL ? lock_number_load(view->memory) : 0;
 }
 
 uint64_t lock_view_holder(const struct lock_view *view)
 {
-	return load(view, LOCK_HOLDER_AT);
+	return view->memory != NULL ? load(view->memory, LOCK_HOLDER_AT) : 0;
 }
 
 int lock_view_take(struct lock_view *view)

@@ -14,6 +14,12 @@ struct lock_view {
 	bool taken;        /* this process holds it shared (or there is none that anybody could hold) */
 };
 
+/* The server's side of it: `lock` is the file's LOCK_SIZE bytes, mapped and aligned. */
+void lock_number_store(uint8_t *lock, uint64_t number);
+
+/* What it says; 0 when it says nothing (the check does not fit: never written, or garbage after a power cut). Any thread or process. */
+uint64_t lock_number_load(const uint8_t *lock);
+
 /* Blocks. 0 (also when there is no lock file) or -errno. */
 int lock_view_open(struct lock_view *view, int directory);
 void lock_view_close(struct lock_view *view);

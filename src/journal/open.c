@@ -17,6 +17,7 @@
 #include "base/must.h"
 #include "base/mutant.h"
 #include "clock/clock.h"
+#include "journal/lock_view.h"
 #include "journal/opening.h"
 
 /* --- what is there */
@@ -124,7 +125,11 @@ static int load_segments(struct opening *o)
 /* J4: D and every f that opening needs: all of the segments behind the snapshot, to their ends. */
 static int find_claims(struct opening *o)
 {
+	uint64_t number = lock_number_load(o->j->store.lock);
+
 	o->claim = o->snapshot.valid ? o->snapshot.header.record : 0;
+	if (number > o->claim)
+		o->claim = number;
 	for (uint32_t i = 0; i < o->set.count; i++) {
 		struct segment *segment = &o->set.list[i];
 		char name[SEGMENT_NAME_SIZE];

@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/must.h"
 #include "clock/clock.h"
+#include "journal/lock_view.h"
 #include "journal/opening.h"
 
 /* --- the new segment */
@@ -396,6 +397,5 @@ void opening_hand_over(struct opening *o)
 	store->next_size = store->current.size * 2;
 	if (store->next_size > store->segment_size_max)
 		store->next_size = store->segment_size_max;
-	__atomic_store_n((uint64_t *)(uintptr_t)(store->lock + LOCK_DURABLE_AT), j->durable,
-			 __ATOMIC_RELEASE);
+	lock_number_store(store->lock, j->durable);
 }

@@ -103,7 +103,7 @@ struct store_job {
 struct store {
 	int directory;
 	int lock_file;
-	volatile uint8_t *lock;           /* mapped; NULL: --no-journal */
+	uint8_t *lock;                    /* mapped; NULL: --no-journal */
 	struct file_geometry geometry;
 	uint64_t segment_size_max;
 	uint64_t next_size;               /* of the next spare: doubling */

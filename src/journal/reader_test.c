@@ -23,7 +23,7 @@ static void server_start(struct build *b, struct server *s)
 
 static void server_number(struct server *s, uint64_t number)
 {
-	put_u64(s->memory + LOCK_DURABLE_AT, number);
+	lock_encode(s->memory, number, 4711);
 }
 
 /* As after SIGKILL: everything stays, only the lock is free. */

@@ -346,7 +346,7 @@ int repair_out_finish(struct repair_out *out, const uint8_t *entries, uint64_t c
 		if (error != 0)
 			return failed(out, why, error, to);
 	}
-	put_u64(lock + LOCK_DURABLE_AT, out->next - 1);
+	lock_encode(lock, out->next - 1, 0);
 	error = write_file(out, NAME_LOCK, lock, sizeof(lock), NULL, 0);
 	if (error != 0)
 		return failed(out, why, error, NAME_LOCK);

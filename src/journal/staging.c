@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/must.h"
 #include "base/mutant.h"
+#include "journal/lock_view.h"
 #include "journal/private.h"
 
 int staging_init(struct journal *j)
@@ -275,8 +276,7 @@ void staging_complete(struct journal *j, struct staging *done)
 	if (taken != 0) {
 		j->progress++;
 		if (j->store.lock != NULL)
-			__atomic_store_n((uint64_t *)(uintptr_t)(j->store.lock + LOCK_DURABLE_AT),
-					 j->durable, __ATOMIC_RELEASE);
+			lock_number_store(j->store.lock, j->durable);
 	}
 }
 

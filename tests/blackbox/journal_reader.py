@@ -520,10 +520,13 @@ def read_file(directory, name):
 def read_lock(directory):
     """The number in the lock file [11]."""
     try:
-        data = read_file(directory, "lock")[:16]
+        data = read_file(directory, "lock")[:24]
     except FileNotFoundError:
         return 0
-    return struct.unpack_from("<Q", data)[0] if len(data) == 16 else 0
+    if len(data) < 24:
+        return 0
+    number, _, check = struct.unpack("<QQQ", data)
+    return number if check == ~number & 2 ** 64 - 1 else 0
 
 
 def server_runs(path):

@@ -259,14 +259,6 @@ class Comparison:
         self.differences = []
         self.cases = 0
         self.base = reader_says(self.files)
-        self.base_next = self.opening_next(self.files, self.base)
-
-    def opening_next(self, files, answer):
-        """What opening decides is what everybody decides, but for the number in the lock file, which it leaves out [11]."""
-        number = files.get("lock", b"")[:8]
-        if answer is not None and (answer.damage is not None or any(number)) and "lock" in files:
-            answer = reader_says({**files, "lock": b""})
-        return answer
 
     def run(self, program, directory, step):
         said = lines_of_c(program, directory, self.name, self.kind, step)
@@ -314,14 +306,13 @@ class Comparison:
         return ("end" if answer.first in (0, self.base.first) else "begins later") + special
 
     def judge_opening(self, files, answer, said):
-        own = self.base_next if files is None else self.opening_next(files, answer)
         name, _, number = said.partition(":")
-        if self.opening_agrees(own, name, int(number)):
-            return "" if (own.damage is None) == (answer.damage is None) else " (but not without the lock file)"
+        if self.opening_agrees(answer, name, int(number)):
+            return ""
         # What the newest snapshot covers need not be read by a server [10].
-        if own.damage is not None and self.name.endswith(SEGMENT):
+        if answer.damage is not None and self.name.endswith(SEGMENT):
             segment, record = snapshot_covers(files)
-            if int(self.name[:20]) <= segment and own.damage <= record and said == f"ok:{self.base_next.end}":
+            if int(self.name[:20]) <= segment and answer.damage <= record and said == f"ok:{self.base.end}":
                 return " (where a snapshot covers it)"
         raise ValueError("opening")
 

@@ -90,7 +90,7 @@ def journal():
         "00000000000000000001.seg": one.data,
         "00000000000000000002.seg": two.data,
         "streams.snap": snapshot,
-        "lock": struct.pack("<QQ", 5, 0),
+        "lock": struct.pack("<QQQ", 5, 0, ~5 & 2**64 - 1),
     }
 
 
