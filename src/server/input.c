@@ -132,16 +132,20 @@ void input_consume(struct input *in, struct input_pools *pools, size_t size)
 
 	if (!held_size(in)) {
 		must(size <= in->fresh_size);
-		in->fresh += size;
-		in->fresh_size -= (uint32_t)size;
+		if (size) { /* else there may be no buffer at all */
+			in->fresh += size;
+			in->fresh_size -= (uint32_t)size;
+		}
 		return;
 	}
 	must(size <= held_size(in));
 	in->held_begin += (uint32_t)size;
 	rest = held_size(in);
 	if (rest <= in->fresh_taken) {
-		in->fresh -= rest;
-		in->fresh_size += (uint32_t)rest;
+		if (rest) {
+			in->fresh -= rest;
+			in->fresh_size += (uint32_t)rest;
+		}
 		in->fresh_taken = 0; /* what is before `fresh` now has been consumed */
 		release(in, pools);
 	}
