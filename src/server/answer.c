@@ -120,7 +120,8 @@ void session_answer(struct server *server, struct session *s)
 	struct wire_reply reply = { .kind = REPLY_WAIT };
 	size_t size;
 
-	if (s->out)
+	/* Of a journal that has failed nothing more is told, not even what had been durable before: the server ends with this turn. */
+	if (s->out || journal_failed(server->journal))
 		return;
 	if (!pick(server, s, &reply)) {
 		fall_silent(server, s);
