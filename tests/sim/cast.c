@@ -39,7 +39,8 @@ static void cast_server(struct stage *stage)
 	config->journal.flush = flushes[world_draw(3)];
 }
 
-void client_cast(struct stage *stage, unsigned i, enum client_kind kind, size_t most, uint64_t count)
+void client_cast(struct stage *stage, unsigned i, enum client_kind kind, size_t most,
+		 uint64_t count)
 {
 	struct client_actor *actor = &stage->clients[i];
 	struct client_config *config = &actor->config;
@@ -83,12 +84,28 @@ static void draw_client(struct stage *stage, unsigned i)
 		stage->clients[i].config.window = world_between(64, 512) * KIB;
 }
 
+/* The first two sometimes believe that the same stream is theirs. */
+static void draw_rivals(struct stage *stage)
+{
+	struct client_actor *rival = &stage->clients[1];
+
+	if (world_draw(4) > 0)
+		return;
+	if (world_draw(3) == 0) {
+		client_cast(stage, 1, CLIENT_RESUME, rival->message_most, 0);
+		rival->config.retry = true;
+	}
+	memcpy(rival->stream_name, stage->clients[0].stream_name, sizeof(rival->stream_name));
+	rival->shares = stage->clients[0].shares = true;
+}
+
 void stage_cast(struct stage *stage)
 {
 	bool is_tight = stage->mode == MODE_EXHAUSTION;
 	uint64_t capacity = is_tight ? world_between(2, 8) * MIB : GIB;
 
-	stage->disk = disk_create(capacity, world_draw(8) > 0);
+	stage->is_buffered = world_draw(8) == 0;
+	stage->disk = disk_create(capacity, !stage->is_buffered);
 	disk_default(stage->disk);
 	stage->server_host = host_create("server", stage->disk);
 	cast_server(stage);
@@ -99,6 +116,7 @@ void stage_cast(struct stage *stage)
 	stage->client_count = (unsigned)world_between(2, CLIENTS_MAX);
 	for (unsigned i = 0; i < stage->client_count; i++)
 		draw_client(stage, i);
+	draw_rivals(stage);
 	stage->reader_count = (unsigned)world_draw(READERS_MAX + 1);
 	for (unsigned i = 0; i < stage->reader_count; i++) {
 		stage->readers[i].stage = stage;

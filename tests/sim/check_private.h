@@ -245,6 +245,9 @@ void tap_native_sending(struct tap_native *native, const struct process *server,
 void servers_begin(void);
 void servers_end(void);
 
+/* To stop? */
+bool check_was_asked(const struct process *server);
+
 /* May this server still acknowledge anything? world_fail if not. */
 void check_may_claim(const struct process *server);
 

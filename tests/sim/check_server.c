@@ -134,6 +134,11 @@ void check_server_asked(struct process *process)
 	find(process)->is_asked = true;
 }
 
+bool check_was_asked(const struct process *process)
+{
+	return find(process)->is_asked;
+}
+
 void check_io_error(struct process *process)
 {
 	find(process)->has_failed = true;

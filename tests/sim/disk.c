@@ -122,6 +122,11 @@ uint64_t disk_operations(const struct disk *disk)
 	return disk->operations;
 }
 
+uint64_t disk_name_changes(const struct disk *disk)
+{
+	return disk->name_changes;
+}
+
 void disk_on_operation(struct disk *disk, void (*call)(void *context, uint64_t number),
 		       void *context)
 {

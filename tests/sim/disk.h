@@ -58,6 +58,9 @@ bool disk_corrupt(struct disk *disk);
 void disk_fail_operation(struct disk *disk, uint64_t n, int error, bool forever);
 uint64_t disk_operations(const struct disk *disk);
 
+/* Names made, renamed and removed so far. */
+uint64_t disk_name_changes(const struct disk *disk);
+
 /* Called after each operation with its number: for crash enumeration. NULL: nobody. */
 void disk_on_operation(struct disk *disk, void (*call)(void *context, uint64_t number),
 		       void *context);

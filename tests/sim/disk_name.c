@@ -190,6 +190,7 @@ static void change(struct directory *directory, enum name_kind kind, const char 
 	memcpy(operation->to, to, strlen(to));
 	inode_hold(inode, false);
 	apply(&directory->now, operation);
+	directory->disk->name_changes++;
 	world_trace("disk: name", inode->number, kind);
 }
 

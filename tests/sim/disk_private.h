@@ -172,6 +172,7 @@ struct disk {
 	struct disk_write **writes_end;
 	uint64_t server_starts;
 	uint64_t operations;
+	uint64_t name_changes;
 	uint64_t fail_at;
 	int fail_error;
 	bool fail_forever;

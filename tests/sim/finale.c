@@ -71,17 +71,15 @@ static void let_all_arrive(struct stage *stage)
 	for (unsigned i = 0; i < stage->client_count; i++)
 		if (stage->clients[i].process != NULL)
 			stage->clients[i].process->paused_until_ns = 0;
+	if (stage->twin.process != NULL)
+		stage->twin.process->paused_until_ns = 0;
 	if (!until(stage_clients_done, stage, ALL_ARRIVES_NS))
 		world_fail("not everything arrives within a minute after the last fault");
 }
 
 static void stop_everybody(struct stage *stage)
 {
-	for (unsigned i = 0; i < stage->client_count; i++) {
-		stage->clients[i].is_out = true;
-		if (stage->clients[i].process != NULL)
-			process_kill(stage->clients[i].process, DEATH_KILL);
-	}
+	stage_stop_clients(stage);
 	for (unsigned i = 0; i < stage->reader_count; i++)
 		if (stage->readers[i].process != NULL)
 			process_kill(stage->readers[i].process, DEATH_KILL);

@@ -15,6 +15,7 @@ enum {
 	STEPS_MOST = 400000,      /* and what it may take until then */
 	CRASHES_MOST = 9,
 	STEPS_PER_MISCHIEF = 1500,
+	WAIT_MOST = 3000,         /* steps that a crash waits for its opportunity */
 };
 
 /* What happens when, counted in steps of the world: so every event may be the last of a process. */
@@ -22,17 +23,45 @@ struct plot {
 	struct stage *stage;
 	uint64_t steps;
 	uint64_t crash_at;
+	uint64_t names;          /* ... but not before so many names have been changed; 0: at once */
+	bool is_haunted;         /* ... but right after a start, in the midst of opening */
 	unsigned crashes_left;
+	unsigned starts;         /* of the server: as far as it was looked at */
 	uint64_t mischief_at;
 };
 
 /* --- crashes */
 
-static uint64_t draw_life(void)
+/* When the next crash comes: after so many steps, soon after a name was changed (segments and snapshots come and go by that), or as soon
+ * as a server opens the journal. */
+static void draw_crash(struct plot *plot)
 {
 	static const uint64_t lives[] = { 20, 100, 300, 1000, 2000, 4000 };
 
-	return 1 + world_draw(lives[world_draw(6)]);
+	plot->crash_at = plot->steps + 1 + world_draw(lives[world_draw(6)]);
+	plot->is_haunted = world_draw(5) == 0;
+	plot->names = 0;
+	if (!plot->is_haunted && world_draw(4) == 0)
+		plot->names = disk_name_changes(plot->stage->disk) + world_between(1, 12);
+}
+
+static bool is_time(struct plot *plot)
+{
+	static const uint64_t delays[] = { 4, 20, 100 };
+	const struct stage *stage = plot->stage;
+
+	if (plot->is_haunted && stage->servers[0].starts != plot->starts) {
+		plot->is_haunted = false;
+		plot->crash_at = plot->steps + world_draw(delays[world_draw(3)]);
+	} else if (plot->names > 0 && disk_name_changes(stage->disk) >= plot->names) {
+		plot->names = 0;
+		plot->crash_at = plot->steps + world_draw(delays[world_draw(3)]);
+	}
+	plot->starts = stage->servers[0].starts;
+	if (plot->steps < plot->crash_at)
+		return false;
+	/* What it waits for may never come. */
+	return (plot->names == 0 && !plot->is_haunted) || plot->steps >= plot->crash_at + WAIT_MOST;
 }
 
 static void boot(void *context, uint64_t unused)
@@ -88,7 +117,7 @@ static void crash(struct plot *plot)
 {
 	struct stage *stage = plot->stage;
 
-	plot->crash_at = plot->steps + draw_life();
+	draw_crash(plot);
 	if (stage->server_host->off || stage->servers[0].process == NULL)
 		return;
 	plot->crashes_left--;
@@ -101,9 +130,14 @@ static void crash(struct plot *plot)
 
 /* --- mischief of other kinds */
 
+static struct client_actor *somebody(struct stage *stage)
+{
+	return &stage->clients[world_draw(stage->client_count)];
+}
+
 static void kill_client(struct stage *stage)
 {
-	struct client_actor *actor = &stage->clients[world_draw(stage->client_count)];
+	struct client_actor *actor = somebody(stage);
 
 	if (actor->process == NULL)
 		return;
@@ -163,7 +197,7 @@ static void start_second(struct stage *stage)
 
 static void mischief(struct stage *stage)
 {
-	switch (world_draw(9)) {
+	switch (world_draw(10)) {
 	case 0:
 	case 1: kill_client(stage); break;
 	case 2: kill_reader(stage); break;
@@ -174,7 +208,8 @@ static void mischief(struct stage *stage)
 	case 7:
 		hostile_start(stage->clients[0].host, stage->server_host->number);
 		break;
-	case 8:
+	case 8: twin_start(somebody(stage)); break;
+	case 9:
 		if (stage->mode == MODE_CORRUPTION)
 			disk_corrupt(stage->disk);
 		else if (stage->mode == MODE_EXHAUSTION)
@@ -204,6 +239,7 @@ static void begin_checks(const struct stage *stage)
 		.disk = stage->disk,
 		.directory = JOURNAL_PATH,
 		.keep_bytes = stage->config.journal.keep_bytes,
+		.is_buffered = stage->is_buffered,
 		.memory_budget = stage->config.memory + 2 * MIB,
 		.descriptors_budget = stage->config.connections_max + 64,
 	};
@@ -226,7 +262,7 @@ static void play(struct plot *plot)
 		plot->steps++;
 		if (!world_step())
 			world_fail("nothing happens any more");
-		if (plot->crashes_left > 0 && plot->steps >= plot->crash_at)
+		if (plot->crashes_left > 0 && is_time(plot))
 			crash(plot);
 		if (plot->steps >= plot->mischief_at) {
 			plot->mischief_at = plot->steps + 1 + world_draw(2 * STEPS_PER_MISCHIEF);
@@ -251,7 +287,7 @@ void scenario_run(uint64_t seed, enum sim_mode mode, struct scenario_result *ret
 	begin_checks(stage);
 	plot.crashes_left = world_draw(10) == 0 ? (unsigned)world_draw(3)
 						: (unsigned)world_between(3, CRASHES_MOST);
-	plot.crash_at = draw_life();
+	draw_crash(&plot);
 	plot.mischief_at = world_draw(STEPS_PER_MISCHIEF);
 	play(&plot);
 	*ret = (struct scenario_result){

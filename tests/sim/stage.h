@@ -1,6 +1,6 @@
 /* stage: the cast of one seed (servers, senders, readers, hostile peers) and what all of them share.
  *
- * actors.c keeps them going: who has ended or was killed is started again, as an operator or a script would. scenario.c decides what
+ * *_actor.c keep them going: who has ended or was killed is started again, as an operator or a script would. scenario.c decides what
  * happens to them. */
 #ifndef ROGER_SIM_STAGE_H
 #define ROGER_SIM_STAGE_H
@@ -16,8 +16,10 @@
 enum {
 	SERVERS = 2, /* the second one is a mistake that somebody makes now and then */
 	CLIENTS_MAX = 6,
+	RENEWED = 16, /* a sender that begins anew with another stream gets a number higher by so much */
 	READERS_MAX = 2,
 	MESSAGE_MOST = 60000,
+	MESSAGES_ENOUGH = 2000, /* in one stream */
 	ARGUMENTS_MAX = 12,
 	PORT_BOTH = 9999,
 	PORT_LINE = 9998,
@@ -48,7 +50,7 @@ enum client_kind {
 struct client_actor {
 	struct io_script script; /* standard input; the first member, see sim_io.h */
 	struct stage *stage;
-	uint32_t sender;       /* its number: 1, 2 ... */
+	uint32_t sender;       /* its number: 1, 2 ...; another one for each stream */
 	enum client_kind kind;
 	struct host *host;
 	struct process *process;
@@ -59,6 +61,9 @@ struct client_actor {
 	uint64_t count;        /* messages of each run; 0: drawn */
 	uint64_t last;         /* messages of this run; CLIENT_RESUME: of the stream so far */
 	bool is_done;          /* its last run has ended with 0, and it is not to begin another */
+	bool is_through;       /* its last run has ended with 0 */
+	bool shares;           /* its stream is another sender's, too */
+	bool is_twin;          /* it sends what another one sends, or has sent, as if that were running twice */
 	bool is_out;           /* it was told to stay away (fenced), or has given up for good */
 	/* what it reads there */
 	uint64_t next;         /* the number of the next message that is read from it */
@@ -74,6 +79,8 @@ struct reader_actor {
 	struct process *process;
 	unsigned number;
 	int64_t from;
+	uint64_t pause_ns; /* how often it looks */
+	bool follows;      /* else it goes when it has seen everything */
 };
 
 struct stage {
@@ -85,8 +92,11 @@ struct stage {
 	struct server_actor servers[SERVERS];
 	struct client_actor clients[CLIENTS_MAX];
 	unsigned client_count;
+	struct client_actor twin;
 	struct reader_actor readers[READERS_MAX];
 	unsigned reader_count;
+	bool is_buffered;  /* the server's disk knows no direct I/O */
+	bool is_volatile;  /* the server has no journal */
 	unsigned passes;   /* of readers through the journal, so far */
 	bool is_closing;   /* whoever ends is not started again */
 	bool is_damaged;   /* a server has refused to start (corruption mode) */
@@ -99,6 +109,12 @@ void client_start(struct client_actor *actor);
 void reader_start(struct reader_actor *actor);
 
 void client_clear(struct client_actor *actor);
+
+/* A process of the same sender as that one's is started, be that running or not. */
+void twin_start(struct client_actor *of);
+
+/* All clients are killed, and stay away. */
+void stage_stop_clients(struct stage *stage);
 
 /* Draw the cast. */
 void stage_cast(struct stage *stage);

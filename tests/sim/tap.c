@@ -5,10 +5,15 @@
 
 enum { PREFACE = 8, ANSWER = 4, LINE_MOST = 32 };
 
+/* Section 3: a beginning of the preface and then silence is raw, after a second (or when the server stops). */
+#define SILENCE_NS UINT64_C(1000000000)
+
 struct tap {
 	struct tap_native *native;
 	uint8_t out[LINE_MOST]; /* an answer, as far as it has been sent */
 	size_t out_size;
+	uint64_t last_ns;       /* of the bytes that came last */
+	bool was_silent;        /* ... in the midst of the preface, so long that the server may have taken it for raw */
 };
 
 /* One for each connection in plain.c's list, by the same index. */
@@ -87,20 +92,22 @@ static void keep(struct plain *plain, const uint8_t *data, size_t size)
 	plain->size += size;
 }
 
+static void is_native(struct tap *tap, struct plain *plain)
+{
+	plain->talk = TALK_NATIVE;
+	tap->native = tap_native_create();
+	tap_native_received(tap->native, plain->bytes, plain->size);
+}
+
 /* Section 3: native is what opens with the preface; what differs from it is raw; a beginning of it may still be either. */
 static void tell_apart(struct tap *tap, struct plain *plain)
 {
 	size_t size = plain->size < PREFACE ? plain->size : PREFACE;
 
-	if (size == 0)
-		return;
-	if (memcmp(plain->bytes, "ROGER/1\n", size) != 0) {
+	if (memcmp(plain->bytes, "ROGER/1\n", size) != 0)
 		plain->talk = TALK_RAW;
-	} else if (size == PREFACE) {
-		plain->talk = TALK_NATIVE;
-		tap->native = tap_native_create();
-		tap_native_received(tap->native, plain->bytes, plain->size);
-	}
+	else if (size == PREFACE && !tap->was_silent)
+		is_native(tap, plain);
 }
 
 void check_received(struct process *server, uint64_t connection, const uint8_t *data, size_t size)
@@ -115,6 +122,10 @@ void check_received(struct process *server, uint64_t connection, const uint8_t *
 		tap_native_received(tap->native, data, size);
 		return;
 	}
+	if (plain->size > 0 && plain->size < PREFACE &&
+	    (world_now() - tap->last_ns >= SILENCE_NS || check_was_asked(server)))
+		tap->was_silent = true;
+	tap->last_ns = world_now();
 	keep(plain, data, size);
 	if (plain->talk == TALK_UNKNOWN)
 		tell_apart(tap, plain);
@@ -204,6 +215,10 @@ void check_sending(struct process *server, uint64_t connection, const uint8_t *d
 
 	if (size == 0)
 		return;
+	/* Where it could have been either, the server's first byte says what it was for it. */
+	if (plain->talk == TALK_UNKNOWN && tap->was_silent && plain->size >= PREFACE &&
+	    data[0] == 'R')
+		is_native(tap, plain);
 	if (plain->talk == TALK_NATIVE) {
 		tap_native_sending(tap->native, server, data, size);
 		return;

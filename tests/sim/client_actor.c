@@ -1,0 +1,238 @@
+/* Senders: what each run of one sends, and who starts it again, as a script would. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "stage.h"
+#include "world.h"
+
+static bool is_plain(const struct client_actor *actor)
+{
+	return actor->kind >= CLIENT_RAW;
+}
+
+static size_t make_message(const struct client_actor *actor, uint64_t number, uint8_t *out)
+{
+	struct message message = { actor->sender, actor->run, number };
+
+	return message_make(&message, actor->message_most, out);
+}
+
+/* Its standard input: lines, in pieces as they may come. */
+static size_t script_read(void *context, void *out, size_t size, bool *ret_end)
+{
+	struct client_actor *actor = context;
+	size_t want = size < 64 || world_draw(4) > 0 ? size : world_between(1, size);
+	size_t done = 0;
+
+	while (done < want) {
+		size_t part = actor->line_size - actor->line_read;
+
+		if (part == 0 && actor->next > actor->last)
+			break;
+		if (part == 0) {
+			actor->line_size = make_message(actor, actor->next++, actor->line);
+			actor->line[actor->line_size++] = '\n';
+			actor->line_read = 0;
+			continue;
+		}
+		if (part > want - done)
+			part = want - done;
+		memcpy((uint8_t *)out + done, actor->line + actor->line_read, part);
+		actor->line_read += part;
+		done += part;
+		if (world_draw(32) == 0)
+			break;
+	}
+	*ret_end = actor->line_read == actor->line_size && actor->next > actor->last;
+	actor->script.next_ns =
+		world_now() + (world_draw(8) == 0 ? world_span(0, 5 * MS_NS, SECOND_NS) : 0);
+	return done;
+}
+
+static int client_main(void *argument)
+{
+	const struct client_actor *actor = argument;
+
+	return is_plain(actor) ? client_send_raw(&actor->config) : client_send(&actor->config);
+}
+
+static void arguments_forget(struct client_actor *actor)
+{
+	for (unsigned i = 0; i < ARGUMENTS_MAX; i++) {
+		sim_free(actor->arguments[i]);
+		actor->arguments[i] = NULL;
+	}
+}
+
+static void client_again(void *context, uint64_t number)
+{
+	(void)number;
+	client_start(context);
+}
+
+/* Now and then another stream, which nobody knows yet. */
+static void renew(struct client_actor *actor)
+{
+	if (actor->kind != CLIENT_RESUME || actor->shares || actor->stage->is_closing ||
+	    actor->count > 0 || world_draw(2) == 0)
+		return;
+	actor->sender += RENEWED;
+	actor->last = 0;
+	snprintf(actor->stream_name, sizeof(actor->stream_name), "stream %u", actor->sender);
+}
+
+static void client_ended(struct process *process)
+{
+	struct client_actor *actor = process->script;
+	bool is_finished = process->state == PROCESS_RETURNED && process->status == EXIT_DONE;
+	uint64_t pause_ns = 0;
+
+	actor->process = NULL;
+	actor->is_through = is_finished;
+	if (process->state == PROCESS_RETURNED)
+		check_client_ended(actor->sender, actor->run, actor->last, process->status);
+	if (is_finished && actor->stage->is_closing)
+		actor->is_done = true;
+	/* Somebody else has sent other messages there: they will not change. */
+	if (actor->shares && actor->kind == CLIENT_RESUME && process->state == PROCESS_RETURNED &&
+	    process->status == EXIT_DATA)
+		actor->is_out = true;
+	/* A run that has ended otherwise, or was killed, is begun again: with --resume as the same, else as the next one. */
+	if (actor->is_done || actor->is_out || actor->is_twin)
+		return;
+	if (is_finished)
+		renew(actor);
+	if (process->state != PROCESS_KILLED || world_draw(2) == 0)
+		pause_ns = world_span(0, 20 * MS_NS, 2 * SECOND_NS);
+	world_at(world_now() + pause_ns, client_again, actor, 0);
+}
+
+/* Its input grows when it has been through, and sometimes before; but not for ever: all of it is compared each time. */
+static bool may_grow(const struct client_actor *actor)
+{
+	return actor->last < MESSAGES_ENOUGH && (actor->is_through || world_draw(4) == 0);
+}
+
+/* What this run sends. */
+static void plan_run(struct client_actor *actor)
+{
+	uint64_t count = world_draw(8) == 0 ? world_between(1, 400) : world_between(1, 40);
+
+	if (is_plain(actor))
+		count = world_between(1, ARGUMENTS_MAX);
+	if (actor->count > 0)
+		count = actor->count;
+	if (actor->is_twin) {
+		;
+	} else if (actor->kind == CLIENT_RESUME) {
+		if (actor->last == 0 || (may_grow(actor) && !actor->stage->is_closing))
+			actor->last += count;
+	} else {
+		actor->run++;
+		actor->last = count;
+	}
+	actor->next = 1;
+	actor->line_size = actor->line_read = 0;
+}
+
+static void plan_input(struct client_actor *actor)
+{
+	struct client_input *input = &actor->config.input;
+
+	arguments_forget(actor);
+	*input = (struct client_input){ 0 };
+	if (!is_plain(actor)) {
+		input->standard_input = true;
+		actor->script = (struct io_script){
+			.read = script_read,
+			.context = actor,
+			.next_ns = world_now(),
+		};
+		return;
+	}
+	for (uint64_t i = 0; i < actor->last; i++) {
+		size_t size = make_message(actor, i + 1, actor->line);
+
+		actor->arguments[i] = sim_alloc(size + 1);
+		memcpy(actor->arguments[i], actor->line, size);
+	}
+	input->messages = actor->arguments;
+	input->message_count = (unsigned)actor->last;
+}
+
+static void announce(const struct client_actor *actor)
+{
+	struct stream_id id;
+
+	if (is_plain(actor) || actor->kind == CLIENT_EPHEMERAL) {
+		check_sender(actor->sender, NULL, actor->run, actor->last, false);
+		return;
+	}
+	client_stream_id(actor->stream_name, &id);
+	check_sender(actor->sender, id.bytes, actor->run, actor->last,
+		     actor->kind == CLIENT_RESUME);
+}
+
+void client_start(struct client_actor *actor)
+{
+	if (actor->process != NULL || actor->host->off || actor->is_done || actor->is_out)
+		return;
+	plan_run(actor);
+	plan_input(actor);
+	announce(actor);
+	actor->process = process_start(actor->host, "client", client_main, actor, client_ended);
+	actor->process->script = actor;
+}
+
+void client_clear(struct client_actor *actor)
+{
+	arguments_forget(actor);
+}
+
+void twin_start(struct client_actor *of)
+{
+	struct stage *stage = of->stage;
+	struct client_actor *twin = &stage->twin;
+	struct host *host = twin->host;
+
+	if (twin->process != NULL || of->kind != CLIENT_RESUME || of->last == 0 || of->count > 0)
+		return;
+	if (host == NULL)
+		host = host_create("twin", NULL);
+	*twin = (struct client_actor){
+		.stage = stage,
+		.sender = of->sender,
+		.kind = CLIENT_RESUME,
+		.host = host,
+		.config = of->config,
+		.message_most = of->message_most,
+		.last = of->last,
+		.shares = of->shares,
+		.is_twin = true,
+	};
+	memcpy(twin->stream_name, of->stream_name, sizeof(twin->stream_name));
+	twin->config.stream_name = twin->stream_name;
+	check_sender_doubled(twin->sender);
+	client_start(twin);
+}
+
+void stage_stop_clients(struct stage *stage)
+{
+	for (unsigned i = 0; i <= stage->client_count; i++) {
+		struct client_actor *actor = i < stage->client_count ? &stage->clients[i]
+								     : &stage->twin;
+
+		actor->is_out = true;
+		if (actor->process != NULL)
+			process_kill(actor->process, DEATH_KILL);
+	}
+}
+
+bool stage_clients_done(const struct stage *stage)
+{
+	for (unsigned i = 0; i < stage->client_count; i++)
+		if (!stage->clients[i].is_done && !stage->clients[i].is_out)
+			return false;
+	return true;
+}
