@@ -7,6 +7,17 @@
 #include "process.h"
 #include "world.h"
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define IS_SANITIZED true
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define IS_SANITIZED true
+#endif
+#ifndef IS_SANITIZED
+#define IS_SANITIZED false
+#endif
+
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *memory, size_t size);
@@ -17,10 +28,12 @@ void *__wrap_realloc(void *memory, size_t size);
 void __wrap_free(void *memory);
 char *__wrap_strdup(const char *text);
 
+enum source { HEAP, PAGES, KEPT_PAGES };
+
 struct block {
 	void *start;
 	size_t size;
-	bool is_pages;
+	enum source source;
 };
 
 struct process_memory {
@@ -34,17 +47,68 @@ struct process_memory {
 	bool fail_forever;
 };
 
-struct process_memory *memory_create(void)
+/* What code in the world's own context has of pages (the readers of the end); its heap is not written down. */
+static struct process_memory of_world;
+
+/* --- blocks of pages */
+
+/* To give and to take a buffer costs the kernel more than filling it costs its user: those that are filled are kept, for whoever asks for
+ * the same size. ASan is to see who uses a block that he has given back: it gets none that was used. */
+enum { KEPT_MOST = 32, KEPT_SIZE_MOST = 2 << 20 };
+
+static struct {
+	void *start;
+	size_t size;
+} kept[KEPT_MOST];
+static unsigned kept_count;
+
+static void *pages_new(size_t size)
 {
-	return sim_alloc(sizeof(struct process_memory));
+	void *start = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	must(start != MAP_FAILED);
+	return start;
+}
+
+static void *pages_kept(size_t size)
+{
+	for (unsigned i = kept_count; i-- > 0;) {
+		void *start = kept[i].start;
+
+		if (kept[i].size != size)
+			continue;
+		kept[i] = kept[--kept_count];
+		return memset(start, 0, size);
+	}
+	return pages_new(size);
+}
+
+static void pages_keep(void *start, size_t size)
+{
+	if (kept_count == KEPT_MOST) {
+		must(munmap(kept[0].start, kept[0].size) == 0);
+		memmove(kept, kept + 1, --kept_count * sizeof(kept[0]));
+	}
+	kept[kept_count].start = start;
+	kept[kept_count++].size = size;
 }
 
 static void block_release(const struct block *block)
 {
-	if (block->is_pages)
-		must(munmap(block->start, block->size) == 0);
-	else
+	if (block->source == HEAP)
 		__real_free(block->start);
+	else if (block->source == KEPT_PAGES && block->size <= KEPT_SIZE_MOST && !IS_SANITIZED)
+		pages_keep(block->start, block->size);
+	else
+		must(munmap(block->start, block->size) == 0);
+}
+
+/* --- what a process has */
+
+struct process_memory *memory_create(void)
+{
+	return sim_alloc(sizeof(struct process_memory));
 }
 
 void memory_release_all(struct process_memory *memory)
@@ -99,7 +163,7 @@ static bool must_fail(struct process_memory *memory)
 	return memory->allocations == memory->fail_at || memory->fail_forever;
 }
 
-static void *keep(struct process_memory *memory, void *start, size_t size, bool is_pages)
+static void *keep(struct process_memory *memory, void *start, size_t size, enum source source)
 {
 	if (start == NULL)
 		return NULL;
@@ -107,50 +171,49 @@ static void *keep(struct process_memory *memory, void *start, size_t size, bool 
 		memory->room = memory->room > 0 ? 2 * memory->room : 64;
 		memory->blocks = sim_resize(memory->blocks, memory->room * sizeof(struct block));
 	}
-	memory->blocks[memory->count++] = (struct block){ start, size, is_pages };
+	memory->blocks[memory->count++] = (struct block){ start, size, source };
 	memory->used += size;
 	if (memory->used > memory->most)
 		memory->most = memory->used;
 	return start;
 }
 
-/* Forget the block, and say how large it was; SIZE_MAX: it is none of ours. */
-static size_t drop(struct process_memory *memory, const void *start)
+/* Forget the block; start NULL: it is none of ours. */
+static struct block drop(struct process_memory *memory, const void *start)
 {
 	for (size_t i = memory->count; i-- > 0;) {
-		size_t size = memory->blocks[i].size;
+		struct block block = memory->blocks[i];
 
-		if (memory->blocks[i].start != start)
+		if (block.start != start)
 			continue;
 		memory->blocks[i] = memory->blocks[--memory->count];
-		memory->used -= size;
-		return size;
+		memory->used -= block.size;
+		return block;
 	}
-	return SIZE_MAX;
+	return (struct block){ NULL, 0, HEAP };
 }
 
-void *memory_pages(size_t size)
+void *memory_pages(size_t size, bool is_filled)
 {
 	struct process_memory *memory = mine();
-	void *start;
 
 	if (memory != NULL && must_fail(memory))
 		return NULL;
-	start = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-		     -1, 0);
-	must(start != MAP_FAILED);
-	return memory != NULL ? keep(memory, start, size, true) : start;
+	return keep(memory != NULL ? memory : &of_world,
+		    is_filled ? pages_kept(size) : pages_new(size), size,
+		    is_filled ? KEPT_PAGES : PAGES);
 }
 
 void memory_pages_free(void *pages, size_t size)
 {
 	struct process_memory *memory = mine();
+	struct block block;
 
 	if (pages == NULL)
 		return;
-	if (memory != NULL)
-		must(drop(memory, pages) == size);
-	must(munmap(pages, size) == 0);
+	block = drop(memory != NULL ? memory : &of_world, pages);
+	must(block.start != NULL && block.size == size);
+	block_release(&block);
 }
 
 void *__wrap_malloc(size_t size)
@@ -159,43 +222,66 @@ void *__wrap_malloc(size_t size)
 
 	if (memory == NULL)
 		return __real_malloc(size);
-	return must_fail(memory) ? NULL : keep(memory, __real_malloc(size), size, false);
+	return must_fail(memory) ? NULL : keep(memory, __real_malloc(size), size, HEAP);
 }
 
+/* Large ones are tables, mostly, and hardly touched: the kernel's zeros cost only where they are. */
 void *__wrap_calloc(size_t count, size_t size)
 {
+	enum { LARGE = 256 * 1024 };
 	struct process_memory *memory = mine();
+	size_t whole;
 
+	if (__builtin_mul_overflow(count, size, &whole) || (memory != NULL && must_fail(memory)))
+		return NULL;
+	if (whole >= LARGE && !IS_SANITIZED)
+		return keep(memory != NULL ? memory : &of_world, pages_new(whole), whole, PAGES);
 	if (memory == NULL)
 		return __real_calloc(count, size);
-	return must_fail(memory) ? NULL
-				 : keep(memory, __real_calloc(count, size), count * size, false);
+	return keep(memory, __real_calloc(count, size), whole, HEAP);
+}
+
+static void *heap_resize(struct process_memory *memory, void *old, size_t size)
+{
+	struct block block = drop(memory, old);
+	void *start;
+
+	must(block.start != NULL);
+	if (block.source == HEAP)
+		return __real_realloc(old, size);
+	start = __real_malloc(size);
+	must(start != NULL);
+	memcpy(start, old, block.size < size ? block.size : size);
+	block_release(&block);
+	return start;
 }
 
 void *__wrap_realloc(void *old, size_t size)
 {
 	struct process_memory *memory = mine();
-	size_t before;
 	void *start;
 
 	if (memory == NULL)
 		return __real_realloc(old, size);
 	if (must_fail(memory))
 		return NULL;
-	before = old != NULL ? drop(memory, old) : 0;
-	must(before != SIZE_MAX);
-	start = __real_realloc(old, size);
+	start = old != NULL ? heap_resize(memory, old, size) : __real_malloc(size);
 	must(start != NULL);
-	return keep(memory, start, size, false);
+	return keep(memory, start, size, HEAP);
 }
 
 void __wrap_free(void *start)
 {
 	struct process_memory *memory = mine();
+	struct block block;
 
-	if (start != NULL && memory != NULL)
-		(void)drop(memory, start);
-	__real_free(start);
+	if (start == NULL)
+		return;
+	block = drop(memory != NULL ? memory : &of_world, start);
+	if (block.start != NULL)
+		block_release(&block);
+	else
+		__real_free(start);
 }
 
 char *__wrap_strdup(const char *text)

@@ -19,8 +19,9 @@ size_t memory_most(const struct process_memory *memory);
 void memory_fail(struct process_memory *memory, uint64_t n, bool forever);
 uint64_t memory_allocations(const struct process_memory *memory);
 
-/* For the file door's file_memory: aligned, zeroed, the calling process's. NULL: an allocation that had to fail. */
-void *memory_pages(size_t size);
+/* For the file door's file_memory: aligned, zeroed, the calling process's. filled: all of it will be touched soon (a matter of speed
+ * alone). NULL: an allocation that had to fail. */
+void *memory_pages(size_t size, bool is_filled);
 void memory_pages_free(void *pages, size_t size);
 
 #endif

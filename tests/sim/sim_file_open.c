@@ -272,7 +272,7 @@ void *file_memory(size_t size, size_t alignment)
 		return NULL;
 	if (alignment > DISK_PAGE && __builtin_add_overflow(size, alignment - DISK_PAGE, &whole))
 		return NULL;
-	pages = memory_pages(whole);
+	pages = memory_pages(whole, alignment <= DISK_PAGE); /* buffers to read into */
 	if (pages == NULL)
 		return NULL;
 	area = sim_alloc(sizeof(*area));
