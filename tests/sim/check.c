@@ -147,10 +147,16 @@ uint64_t check_u64(const uint8_t *at)
 uint64_t check_digest(const uint8_t *data, size_t size)
 {
 	uint64_t hash = 0xcbf29ce484222325 ^ size;
+	uint64_t lanes[4] = { 1, 2, 3, 4 }; /* the processor multiplies them all at once */
 	size_t i = 0;
 
-	for (; i + 8 <= size; i += 8) {
-		hash = (hash ^ check_u64(data + i)) * 0x9e3779b97f4a7c15;
+	for (; i + 32 <= size; i += 32)
+		for (unsigned k = 0; k < 4; k++) {
+			lanes[k] = (lanes[k] ^ check_u64(data + i + 8 * k)) * 0x9e3779b97f4a7c15;
+			lanes[k] ^= lanes[k] >> 29;
+		}
+	for (unsigned k = 0; k < 4; k++) {
+		hash = (hash ^ lanes[k]) * 0x9e3779b97f4a7c15;
 		hash ^= hash >> 29;
 	}
 	for (; i < size; i++)

@@ -290,6 +290,7 @@ size_t inode_read(struct inode *inode, void *out, size_t size, uint64_t offset, 
 		}
 		if (direct)
 			write_back(inode, &inode->pages[at]);
+		__asm__("" : "+r"(part)); /* gcc would copy a page in line, and slowly, knowing that it is one at most */
 		memcpy(to,
 		       blob_bytes(direct ? inode->pages[at].drive :
 					   page_newest(&inode->pages[at])) +

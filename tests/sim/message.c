@@ -75,6 +75,22 @@ bool message_begins(const struct message *message, const uint8_t *data, size_t s
 	return memcmp(data, name, size < SIZE_AT ? size : SIZE_AT) == 0;
 }
 
+/* Eight characters at a time, '0' to 'o' each; none waits for the one before it. */
+static void fill(uint64_t state, uint8_t *out, size_t size)
+{
+	size_t i = 0;
+
+	for (; i < size; i += 8) {
+		uint64_t text = (state + i) * 0x9e3779b97f4a7c15;
+
+		text = ((text ^ text >> 31) & 0x3f3f3f3f3f3f3f3f) + 0x3030303030303030;
+		if (size - i < 8)
+			memcpy(out + i, &text, size - i);
+		else
+			memcpy(out + i, &text, 8);
+	}
+}
+
 size_t message_make(const struct message *message, size_t most, uint8_t *out)
 {
 	uint64_t state = scramble((uint64_t)message->sender << 52 ^ (uint64_t)message->run << 32 ^
@@ -83,14 +99,7 @@ size_t message_make(const struct message *message, size_t most, uint8_t *out)
 
 	put_name(message, out);
 	put_hex(out + SIZE_AT, CHECKSUM_AT - SIZE_AT, size);
-	/* Eight characters at a time, '0' to 'o' each. */
-	for (size_t i = MESSAGE_HEAD; i < size; i += 8) {
-		uint64_t text;
-
-		state = scramble(state + 0x9e3779b97f4a7c15);
-		text = (state & 0x3f3f3f3f3f3f3f3f) + 0x3030303030303030;
-		memcpy(out + i, &text, size - i < 8 ? size - i : 8);
-	}
+	fill(state, out + MESSAGE_HEAD, size - MESSAGE_HEAD);
 	put_hex(out + CHECKSUM_AT, MESSAGE_HEAD - CHECKSUM_AT, checksum_of(out, size));
 	return size;
 }
