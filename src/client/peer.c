@@ -134,12 +134,15 @@ static void connection_ended(struct client *c, int error)
 		return;
 	}
 	answer = sender_answer(&c->sender, &size);
-	/* An answer that has differed nowhere yet may have been a Roger server's. */
-	if (c->phase == PHASE_FOREIGN || (!c->sender.opened && !c->welcomed && size == 0)) {
+	if (c->phase == PHASE_FOREIGN ||
+	    (error == 0 && !c->sender.opened && !c->welcomed && size == 0)) {
 		end_foreign(c, "it closed the connection without an answer", answer, size);
 		return;
 	}
-	failure_set(&why, EXIT_UNAVAILABLE, error, "%s: the server closed the connection",
+	/* An answer that has differed nowhere yet may have been a Roger server's, and a reset is nobody's answer. */
+	failure_set(&why, EXIT_UNAVAILABLE, error,
+		    error == 0 ? "%s: the server closed the connection"
+			       : "%s: the connection to the server is lost",
 		    c->dial.text);
 	try_again(c, &why);
 }
@@ -384,6 +387,7 @@ uint64_t client_silence_deadline(const struct client *c)
 
 void client_silence(struct client *c)
 {
+	bool first = !c->welcomed && !c->sender.opened;
 	struct failure why;
 	const uint8_t *answer;
 	size_t size;
@@ -391,9 +395,14 @@ void client_silence(struct client *c)
 	answer = sender_answer(&c->sender, &size);
 	if (c->phase == PHASE_BYE)
 		client_hang_up(c);
-	else if (c->phase == PHASE_FOREIGN || (!c->welcomed && !c->sender.opened))
+	else if (c->phase == PHASE_FOREIGN || (first && size == 0))
 		end_foreign(c, "no answer within 10 s", answer, size);
-	else {
+	else if (first) {
+		/* What has come of it differs nowhere from a Roger server's. */
+		failure_set(&why, EXIT_UNAVAILABLE, 0, "%s: no whole answer within %d s",
+			    c->dial.text, (int)(FIRST_ANSWER_NS / SECOND_NS));
+		try_again(c, &why);
+	} else {
 		failure_set(&why, EXIT_UNAVAILABLE, 0, "%s: nothing heard for %d s", c->dial.text,
 			    (int)(PEER_SILENT_NS / SECOND_NS));
 		try_again(c, &why);

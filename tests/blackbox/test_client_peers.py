@@ -373,6 +373,61 @@ def test_ends_within_the_preface(script, first):
     assert done.stderr.startswith(b"roger: %s" % s.address.encode()) and words in done.stderr
 
 
+def welcome_cut(size):
+    """The first `size` bytes of the preface and a WELCOME."""
+    body = struct.pack("<II16sQQQI", 0, 1 << 20, bytes(16), 0, 0, 0, 0)
+    head = struct.pack("<II", WELCOME, len(body))
+    return (PREFACE + head + struct.pack("<I", crc32c(head + body)) + body)[:size]
+
+
+@pytest.mark.parametrize("size", [8, 9, 19, 20, 71])
+def test_ends_within_welcome(script, size):
+    """What opens with the preface is a Roger server: a lost connection, which --retry outlasts."""
+    def cut(c):
+        c.sock.sendall(welcome_cut(size))
+
+    s = script(cut)
+    done = run("send", s.address, "x", timeout=5)
+    assert done.returncode == 69 and s.served == 1
+    assert done.stderr == b"roger: %s: the server closed the connection\n" % s.address.encode()
+
+    s = script(cut, good)
+    done = run("send", s.address, "--retry", input=INPUT, timeout=10)
+    assert done.returncode == 0 and s.served == 2, done.stderr
+    assert b"not a Roger server" not in done.stderr
+
+
+def test_silent_within_welcome(script):
+    """The rest does not come: 10 s later that is what is said."""
+    def server(size):
+        def stop(c):
+            c.sock.sendall(welcome_cut(size))
+            c.sock.recv(1)
+        return script(stop)
+
+    servers = [server(size) for size in (5, 8, 71)]
+    clients = [subprocess.Popen([ROGER, "send", s.address, "x"], stderr=subprocess.PIPE) for s in servers]
+    for s, client in zip(servers, clients):
+        with client:
+            assert client.wait(20) == 69 and s.served == 1
+            assert client.stderr.read() == b"roger: %s: no whole answer within 10 s\n" % s.address.encode()
+
+
+@pytest.mark.parametrize("size", [0, 5, 8, 71])
+def test_reset_instead_of_welcome(script, size):
+    """A reset is told as what it is, whatever has come before it."""
+    def reset(c):
+        c.sock.sendall(welcome_cut(size))
+        time.sleep(0.2)  # a reset may overtake what it follows
+        c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    s = script(reset)
+    done = run("send", s.address, "x", timeout=5)
+    assert done.returncode == 69 and s.served == 1
+    assert done.stderr == (b"roger: %s: the connection to the server is lost: Connection reset by peer\n"
+                           % s.address.encode())
+
+
 def test_retry_outlasts_refusals(script):
     s = script(lambda c: c.error(BUSY), lambda c: c.sock.sendall(b"HTTP/1.1 400"), good)
     done = run("send", s.address, "--retry", input=INPUT)
