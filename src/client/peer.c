@@ -287,16 +287,25 @@ static void on_received(struct client *c, const struct io_event *event)
 
 /* --- connecting */
 
+static void give_up(struct client *c, enum sender_end why)
+{
+	sender_give_up(&c->sender, why);
+	client_fail_sender(c);
+}
+
 /* An ephemeral stream is not taken up again after half of the time that a server must keep it. */
 static bool renew_stream(struct client *c)
 {
 	struct sender_config config = c->sender.config;
 
+	if (sender_used_up(&c->sender)) {
+		give_up(c, END_SEQ);
+		return false;
+	}
 	if (!sender_expired(&c->sender, clock_boottime_ns()))
 		return true;
 	if (sender_unacked(&c->sender) > 0) {
-		sender_give_up(&c->sender, END_EXPIRED);
-		client_fail_sender(c);
+		give_up(c, END_EXPIRED);
 		return false;
 	}
 	c->carried = client_acked(c);

@@ -161,7 +161,7 @@ void sender_opened(struct sender *s)
 				    .writer = s->config.writer,
 				    .first = s->acked + 1 };
 
-	must(!s->open && s->end == SENDER_GOING);
+	must(!s->open && s->end == SENDER_GOING && !sender_used_up(s));
 	/* A server that said "not durable" may forget; its acks promised no more. */
 	s->gap_accepted = s->config.accept_gap || s->is_volatile;
 	if (s->gap_accepted)
@@ -500,6 +500,11 @@ bool sender_expired(const struct sender *s, uint64_t boot_ns)
 	if (s->config.mode != SENDER_EPHEMERAL || !s->welcomed || s->used_ns == 0)
 		return false;
 	return boot_ns - s->used_ns >= EPHEMERAL_RESUME_NS && !MUTANT(23);
+}
+
+bool sender_used_up(const struct sender *s)
+{
+	return s->acked >= SEQ_MAX;
 }
 
 void sender_give_up(struct sender *s, enum sender_end why)

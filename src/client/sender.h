@@ -153,7 +153,7 @@ bool sender_comparing(const struct sender *s);
 
 /* --- a connection */
 
-/* Open. HELLO is the first thing to send. */
+/* Open. HELLO is the first thing to send. Not when the numbers are used up (sender_used_up): HELLO could not say where to go on. */
 void sender_opened(struct sender *s);
 
 /* What is to be sent next: up to two spans, which stay where they are until sender_sent or sender_closed. Returns their number.
@@ -189,7 +189,10 @@ bool sender_waits(const struct sender *s);       /* for anything from the server
  * unacknowledged a new stream does as well. */
 bool sender_expired(const struct sender *s, uint64_t boot_ns);
 
-/* Give up with this end (END_EXPIRED). */
+/* Is number SEQ_MAX acknowledged? Then no connection is of use any more. */
+bool sender_used_up(const struct sender *s);
+
+/* Give up with this end (END_EXPIRED, END_SEQ). */
 void sender_give_up(struct sender *s, enum sender_end end);
 
 /* What `end` means, in words: fills *why with the exit status and the text, which begins with `peer`. */

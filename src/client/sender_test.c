@@ -882,6 +882,38 @@ static void an_ephemeral_stream_expires(void **state)
 }
 
 /* Every end has words and an exit status. */
+/* The last number but one is still worth a connection, and the last one is not: its HELLO would ask for 2^63. */
+static void numbers_are_used_up(void **state)
+{
+	const struct said said = { SEQ_MAX - 2, SEQ_MAX - 2, OTHERS, 0, 0, 0 };
+	struct bench b;
+	struct failure why = { 0 };
+
+	(void)state;
+	begin(&b, SENDER_NEXT, false);
+	open_connection(&b);
+	welcome(&b, said);
+	put_numbers(&b, SEQ_MAX - 1, 2);
+	assert_int_equal(sender_put(&b.s, (const uint8_t *)"x", 1), -EOVERFLOW);
+	arrive(&b);
+	ack(&b, SEQ_MAX - 1, SEQ_MAX - 1);
+	assert_false(sender_used_up(&b.s));
+	sender_closed(&b.s);
+	open_connection(&b);
+	assert_true(b.hello.first == SEQ_MAX);
+
+	/* WELCOME says that the last one is there, too. */
+	welcome(&b, (struct said){ SEQ_MAX, SEQ_MAX, OURS, b.got_h, 0, 0 });
+	assert_int_equal(b.event.kind, SENDER_WELCOMED);
+	assert_true(sender_used_up(&b.s));
+	assert_int_equal(sender_unacked(&b.s), 0);
+	sender_closed(&b.s);
+	sender_give_up(&b.s, END_SEQ);
+	sender_describe(&b.s, "host:1", &why);
+	assert_int_equal(why.status, EXIT_DATA);
+	assert_string_equal(why.text, "host:1: the stream's numbers are used up");
+}
+
 static void every_end_is_described(void **state)
 {
 	(void)state;
@@ -920,6 +952,7 @@ int main(void)
 		cmocka_unit_test(messages_where_none_may_be),
 		cmocka_unit_test(cut_at_every_byte),
 		cmocka_unit_test(an_ephemeral_stream_expires),
+		cmocka_unit_test(numbers_are_used_up),
 		cmocka_unit_test(every_end_is_described),
 	};
 

@@ -428,6 +428,18 @@ def test_reset_instead_of_welcome(script, size):
                            % s.address.encode())
 
 
+def test_numbers_are_used_up(script):
+    """The connection is lost on a stream that has had its last number: nobody is asked for number 2^63."""
+    s = script(lambda c: c.welcome(last=(1 << 63) - 1, record=7))
+    client = subprocess.Popen([ROGER, "send", s.address, "--stream", "s"], stdin=subprocess.PIPE,
+                              stderr=subprocess.PIPE)
+    with client:
+        assert client.wait(10) == 65
+        said = client.stderr.read()
+    assert s.served == 1
+    assert said == b"roger: %s: the stream's numbers are used up\n" % s.address.encode()
+
+
 def test_retry_outlasts_refusals(script):
     s = script(lambda c: c.error(BUSY), lambda c: c.sock.sendall(b"HTTP/1.1 400"), good)
     done = run("send", s.address, "--retry", input=INPUT)
