@@ -8,7 +8,8 @@ Stages, all by default:
             every bit flipped, and with every bit of a batch header flipped and its checksum made right: opening, reading,
             verifying and tests/blackbox/journal_reader.py agree on intact / end at record r / damaged at record r
             (every_bit.py). A journal, cut, flipped or forged, is one test.
-and those of COMMANDS: programs that enumerate by themselves.
+  crashes   in the simulator (tests/sim/crashes.c): a crash after every I/O operation of scripted workloads, in all its kinds, and every
+            operation and allocation failing; a recovery from each
 
 --step N: every N-th byte and bit only. The last line is `N passed, N failed, N skipped`; the exit status 1 when one failed.
 """
@@ -31,13 +32,16 @@ BUILD = os.path.join(TOP, "build")
 ROGER = os.path.join(BUILD, "roger")
 PROGRAMS = os.path.join(BUILD, "tests", "enumerate")
 os.environ["ROGER"] = ROGER  # helpers.py takes the program from there
-sys.path[:0] = [HERE, os.path.join(TOP, "tests", "blackbox")]
+sys.path[:0] = [HERE, os.path.join(TOP, "tests", "blackbox"), os.path.join(TOP, "scripts")]
 import every_bit  # noqa: E402  (found beside this file)
 import helpers  # noqa: E402  (found in tests/blackbox)
+import test  # noqa: E402  (scripts/test.py: how things are built)
+
+TARGETS = ["roger", "tests/enumerate/enumerate_journals", "tests/enumerate/enumerate_classify", "tests/sim/crashes"]
 
 # Further stages: name: command, from the top directory. One is passed when it exits with 0 and the last line it prints is
 # `N ..., 0 failed`, with N above 0.
-COMMANDS = {}
+COMMANDS = {"crashes": [os.path.join(BUILD, "tests", "sim", "crashes"), str(os.cpu_count() or 1)]}
 COMMAND_TIMEOUT_S = 900
 DIFFERENCES_SHOWN = 20
 BLOCK = 4096
@@ -45,24 +49,6 @@ BLOCK = 4096
 
 def say(text):
     print(text, flush=True)
-
-
-def build(targets):
-    """An error text, or None."""
-    options = None
-    if os.path.exists(os.path.join(BUILD, "build.ninja")):
-        done = subprocess.run(["meson", "introspect", BUILD, "--buildoptions"], capture_output=True, text=True)
-        options = {o["name"]: o["value"] for o in json.loads(done.stdout)} if done.returncode == 0 else {}
-    commands = [["ninja", "-C", BUILD, *targets]]
-    if options is None:
-        commands.insert(0, ["meson", "setup", BUILD, TOP, "-Dtests=true"])
-    elif options.get("tests") is not True:
-        commands.insert(0, ["meson", "configure", BUILD, "-Dtests=true"])
-    for command in commands:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
-        if done.returncode != 0:
-            return done.stdout
-    return None
 
 
 # --- bits
@@ -125,10 +111,6 @@ def show(journal, kind, cases, classes, differences, seconds):
 
 def bits(step):
     """(passed, failed)"""
-    wrong = build(["roger", "tests/enumerate/enumerate_journals", "tests/enumerate/enumerate_classify"])
-    if wrong:
-        say(wrong)
-        return 0, 1
     with tempfile.TemporaryDirectory(prefix="roger-enumerate-") as directory:
         subprocess.run([os.path.join(PROGRAMS, "enumerate_journals"), directory], check=True)
         serve_twice(directory)
@@ -171,6 +153,11 @@ def main():
     parser.add_argument("stages", nargs="*", choices=[[], *stages], default=[])
     arguments = parser.parse_args()
     passed = failed = 0
+    wrong = test.build("unit", TARGETS)
+    if wrong:
+        say(wrong)
+        say("0 passed, 1 failed, 0 skipped")
+        return 1
     for name in arguments.stages or stages:
         began = time.monotonic()
         say(f"{name}")

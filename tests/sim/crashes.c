@@ -22,6 +22,8 @@
 #include "stage.h"
 #include "world.h"
 
+_Noreturn void __real__exit(int status);
+
 enum {
 	RUN_STEPS_MOST = 200000,
 	CHILD_SECONDS = 30,
@@ -70,7 +72,10 @@ static const struct workload workloads[] = {
 	  .part_count = 2, .lives = 2, .keep_bytes = 4 * SEGMENT_SIZE_MIN },
 };
 
-enum { WORKLOADS = sizeof(workloads) / sizeof(workloads[0]) };
+enum {
+	WORKLOADS = sizeof(workloads) / sizeof(workloads[0]),
+	VARIANTS = 6, /* each workload with so many seeds: other latencies, other numbers of writes in flight */
+};
 
 static struct {
 	_Atomic uint64_t next;
@@ -168,8 +173,7 @@ static void recover(const struct crash *crash)
 	} else if (stage->servers[0].process != NULL) {
 		process_kill(stage->servers[0].process, DEATH_KILL);
 	}
-	finale_look(stage, &records);
-	stage_clear(stage);
+	finale_look_once(stage, &records);
 }
 
 /* What the child has said last: why it failed. */
@@ -201,7 +205,7 @@ static uint64_t in_child(void (*run)(const void *argument), const void *argument
 	if (pid == 0) {
 		alarm(CHILD_SECONDS);
 		run(argument);
-		exit(0);
+		__real__exit(0); /* what the parent has buffered is the parent's */
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) != pid) {
 		perror("crashes: fork");
@@ -321,7 +325,7 @@ static void run_failing(const void *argument)
 	stage->is_closing = true;
 	if (stage->servers[0].process != NULL)
 		process_kill(stage->servers[0].process, DEATH_KILL);
-	finale_look(stage, &records);
+	finale_look_once(stage, &records);
 	stage_clear(stage);
 }
 
@@ -375,19 +379,19 @@ static void run_faults(void)
 		fail_each(true, true, client, "client's failed allocation");
 }
 
-static void run_workload(unsigned number)
+static void run_workload(unsigned number, unsigned variant)
 {
-	uint64_t before = mine_recoveries;
+	uint64_t recoveries = mine_recoveries;
+	uint64_t faults = mine_faults;
 
 	workload = &workloads[number];
-	begin(100 + number);
+	begin(1 + variant);
 	run_lives(true);
 	stage_clear(stage);
-	fprintf(report, "%-34s %8" PRIu64 " recoveries", workload->name, mine_recoveries - before);
-	before = mine_faults;
-	if (workload->lives == 0 && workload->keep_bytes == 0)
+	if (variant == 0 && workload->lives == 0 && workload->keep_bytes == 0)
 		run_faults();
-	fprintf(report, " %8" PRIu64 " faults\n", mine_faults - before);
+	fprintf(report, "%-34s %u %8" PRIu64 " recoveries %8" PRIu64 " faults\n", workload->name,
+		variant, mine_recoveries - recoveries, mine_faults - faults);
 	fflush(report);
 }
 
@@ -400,16 +404,50 @@ static void work(void)
 	for (;;) {
 		uint64_t number = atomic_fetch_add(&shared->next, 1);
 
-		if (number >= WORKLOADS)
+		if (number >= WORKLOADS * VARIANTS)
 			exit(0);
-		run_workload((unsigned)number);
+		run_workload((unsigned)(number % WORKLOADS), (unsigned)(number / WORKLOADS));
 	}
+}
+
+/* One fault again, with everything that happens on the screen. */
+static int repeat(char **words)
+{
+	struct failing f = {
+		.n = strtoull(words[1], NULL, 10),
+		.is_allocation = strcmp(words[0], "operation") != 0,
+		.is_client = strcmp(words[0], "client") == 0,
+		.forever = strcmp(words[2], "forever") == 0,
+	};
+
+	world_verbose(true);
+	run_failing(&f);
+	return 0;
+}
+
+static void usage(void)
+{
+	fputs("usage: crashes [JOBS]\n"
+	      "       crashes repeat WORKLOAD operation|server|client N once|forever\n",
+	      stderr);
+	exit(64);
 }
 
 int main(int count, char **words)
 {
 	unsigned jobs = count > 1 ? (unsigned)strtoul(words[1], NULL, 10) : 1;
 	int status;
+
+	if (count > 1 && strcmp(words[1], "repeat") == 0) {
+		for (unsigned i = 0; count == 6 && i < WORKLOADS; i++)
+			if (strcmp(words[2], workloads[i].name) == 0)
+				workload = &workloads[i];
+		if (workload == NULL)
+			usage();
+		return repeat(words + 3);
+	}
+	if (jobs == 0 || count > 2)
+		usage();
 
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		      -1, 0);
