@@ -8,8 +8,8 @@
  * server opens it again, and it is read once more. */
 void finale_run(struct stage *stage, uint64_t *ret_records);
 
-/* Only the last part of it: everybody is stopped, a server opens the journal, it is read; power cut, and the same again. */
-void finale_look(struct stage *stage, uint64_t *ret_records);
+/* Only a part of it: everybody is stopped, a server opens the journal, it is read. */
+void finale_look_once(struct stage *stage, uint64_t *ret_records);
 
 /* Everything of the seed goes. */
 void stage_clear(struct stage *stage);
