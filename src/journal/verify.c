@@ -50,6 +50,8 @@ struct verify {
 	uint64_t first_record;
 	uint64_t last_record;
 	unsigned segment_damages;
+	uint64_t hole_after; /* records are missing that may have stood in segments above this index ... */
+	uint64_t hole_before; /* ... and below this one */
 	uint64_t bad_header; /* the highest index of a segment whose header has been reported */
 	uint64_t told_index; /* segments up to this one have got their line */
 	uint64_t segments;
@@ -121,6 +123,14 @@ static int read_rest(struct verify *v, struct segment *s, uint64_t from)
 	return 0;
 }
 
+/* Nothing is found in it. That is how a spare looks, and how one looks that has lost all that stood in it. */
+static const char *emptiness(const struct verify *v, const struct segment *s)
+{
+	if (s->index > v->hole_after && s->index < v->hole_before)
+		return "no batch header is whole";
+	return "unused";
+}
+
 static void tell_segment(struct verify *v, const struct segment *s)
 {
 	char name[SEGMENT_NAME_SIZE];
@@ -139,7 +149,7 @@ static void tell_segment(struct verify *v, const struct segment *s)
 		tell(v, "%s: no records, %" PRIu64 " bytes, %s", name, s->size, what);
 	else
 		tell(v, "%s: %" PRIu64 " bytes, %s", name, s->size,
-		     s->first != 0 ? "dead" : "unused");
+		     s->first != 0 ? "dead" : emptiness(v, s));
 }
 
 /* Lines for the segments up to position `end`, which the walk has left. 0 or -errno. */
@@ -301,6 +311,12 @@ static int search_claims(struct verify *v)
 	return 0;
 }
 
+/* UINT64_MAX where there is no segment. */
+static uint64_t index_at(const struct verify *v, uint32_t position)
+{
+	return position < v->set.count ? v->set.list[position].index : UINT64_MAX;
+}
+
 /* It is damage. Report it and go on behind it: 1; 0 when nothing comes any more. */
 static int report(struct verify *v, const struct walk_place *place)
 {
@@ -323,6 +339,8 @@ static int report(struct verify *v, const struct walk_place *place)
 		v->next = before;
 	v->reported_index = place->segment_index;
 	v->reported_offset = place->offset;
+	v->hole_after = v->index;
+	v->hole_before = index_at(v, more == 1 ? walk_position(v->walk) : v->set.count);
 	if (v->next > v->limit)
 		more = 0;
 	damage(v, place, v->next - 1);
@@ -457,6 +475,16 @@ static void check_last_headers(struct verify *v)
 	}
 }
 
+/* The segment in which the records begin. */
+static uint64_t index_of_first(const struct verify *v, uint64_t lowest)
+{
+	uint32_t position = 0;
+
+	while (position < v->set.count && v->set.list[position].first != lowest)
+		position++;
+	return index_at(v, position);
+}
+
 static int begin(struct verify *v, uint64_t *ret_lowest)
 {
 	struct beginning begin;
@@ -483,6 +511,7 @@ static int begin(struct verify *v, uint64_t *ret_lowest)
 	*ret_lowest = v->next;
 	if (begin.place.what[0] != '\0') {
 		damage(v, &begin.place, 0);
+		v->hole_before = index_of_first(v, begin.lowest);
 		v->lost += begin.place.last_record - begin.place.record + 1;
 	}
 	if (continuity_init(&v->continuity, v->next) != 0)

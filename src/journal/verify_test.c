@@ -340,12 +340,82 @@ static void a_first_segment_without_batches(void **state)
 		build_segment(&b, 3);
 		build_one(&b, 0, 1, 10);
 		build_save(&b, 1);
-		if (rows[i].text == NULL)
+		if (rows[i].text == NULL) {
 			expect_good(&b, "1 records in 2 segments");
-		else
+			expect_good(&b, "00000000000000000002.seg: 4096 bytes, unused\n");
+		} else {
 			expect_damage(&b, rows[i].text);
+			expect_damage(
+				&b,
+				"00000000000000000002.seg: 4096 bytes, no batch header is whole\n");
+		}
 		build_deinit(&b);
 	}
+}
+
+/* A segment in which nothing is found is a spare only when no record is missing that may have stood there. */
+static void a_later_segment_without_batches(void **state)
+{
+	static const struct {
+		const char *name;
+		bool covered;      /* by a snapshot */
+		bool followed;     /* by a segment with records */
+		uint64_t number;   /* in the lock file, 0 none */
+		const char *line;
+	} rows[] = {
+		{ "held records", false, true, 0, "no batch header is whole" },
+		{ "held records that a snapshot covers", true, true, 0, "no batch header is whole" },
+		{ "the last one held records", false, false, 5, "no batch header is whole" },
+		{ "a spare", false, false, 3, "unused" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		char line[100];
+		struct build b;
+
+		print_message("%s\n", rows[i].name);
+		build_init(&b);
+		build_segment(&b, 1);
+		build_one(&b, 0, 3, 10);
+		build_save(&b, 0);
+		build_segment(&b, 2);
+		build_one(&b, 0, 2, 10);
+		build_save_size(&b, BUILD_BLOCK);
+		if (rows[i].covered)
+			build_snapshot(&b, NAME_SNAPSHOT, 2);
+		b.durable = 5;
+		build_segment(&b, 3);
+		build_one(&b, 0, 1, 10);
+		if (rows[i].followed)
+			build_save(&b, 1);
+		if (rows[i].number != 0)
+			build_lock(&b, rows[i].number);
+		snprintf(line, sizeof(line), "00000000000000000002.seg: 4096 bytes, %s\n",
+			 rows[i].line);
+		if (rows[i].number == 3) {
+			expect_good(&b, line);
+		} else {
+			expect_damage(&b, "records 4..5: end of file");
+			expect_damage(&b, line);
+		}
+		build_deinit(&b);
+	}
+}
+
+/* Nothing is found in the only segment, and records were promised. */
+static void the_only_segment_without_batches(void **state)
+{
+	struct build b;
+
+	(void)state;
+	build_init(&b);
+	build_segment(&b, 1);
+	build_save(&b, 1);
+	expect_good(&b, "00000000000000000001.seg: 8192 bytes, unused\n");
+	build_lock(&b, 2);
+	expect_damage(&b, "00000000000000000001.seg: 8192 bytes, no batch header is whole\n");
+	build_deinit(&b);
 }
 
 /* What a seal says of the next record is no record. */
@@ -448,6 +518,8 @@ int main(void)
 		cmocka_unit_test(streams_must_go_on),
 		cmocka_unit_test(snapshots_are_compared),
 		cmocka_unit_test(a_first_segment_without_batches),
+		cmocka_unit_test(a_later_segment_without_batches),
+		cmocka_unit_test(the_only_segment_without_batches),
 		cmocka_unit_test(a_seal_moves_no_number),
 		cmocka_unit_test(a_snapshot_of_another_journal),
 		cmocka_unit_test(the_seam_behind_a_snapshot),
