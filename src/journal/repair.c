@@ -391,6 +391,8 @@ static int walk_all(struct repair *r)
 
 /* --- the beginning */
 
+static const char *const snapshot_names[] = { NAME_SNAPSHOT, NAME_SNAPSHOT_OLD };
+
 /* The journal is the one that most segments belong to. What is of another one is none of ours, segments and snapshots alike. */
 static void choose_id(struct repair *r, struct snapshot_file snapshots[2])
 {
@@ -412,10 +414,13 @@ static void choose_id(struct repair *r, struct snapshot_file snapshots[2])
 	}
 	for (uint32_t i = 0; i < r->set.count; i++) {
 		struct segment *s = &r->set.list[i];
+		char name[SEGMENT_NAME_SIZE];
 
 		if (s->header_fault != FORMAT_OK ||
 		    memcmp(r->journal_id, s->header.journal_id, 16) == 0)
 			continue;
+		segment_name(s->index, name);
+		tell(r, "left out: segment %s: belongs to another journal", name);
 		s->header_fault = FORMAT_VALUE;
 		s->first = 0;
 	}
@@ -425,8 +430,10 @@ static void choose_id(struct repair *r, struct snapshot_file snapshots[2])
 		if (!known)
 			memcpy(r->journal_id, snapshots[i].header.journal_id, 16);
 		known = true;
-		if (memcmp(r->journal_id, snapshots[i].header.journal_id, 16) != 0)
-			snapshots[i].valid = false;
+		if (memcmp(r->journal_id, snapshots[i].header.journal_id, 16) == 0)
+			continue;
+		tell(r, "left out: %s: belongs to another journal", snapshot_names[i]);
+		snapshots[i].valid = false;
 	}
 	if (!known)
 		random_bytes(r->journal_id, 16);
@@ -548,10 +555,10 @@ static int finish(struct repair *r)
 static int copy_all(struct repair *r, const char *to)
 {
 	struct snapshot_file snapshots[2] = { 0 };
-	int error = snapshot_read(r->directory, NAME_SNAPSHOT, &snapshots[0]);
+	int error = snapshot_read(r->directory, snapshot_names[0], &snapshots[0]);
 
 	if (error == 0 || error == -EIO) /* one that cannot be read is as good as none */
-		error = snapshot_read(r->directory, NAME_SNAPSHOT_OLD, &snapshots[1]);
+		error = snapshot_read(r->directory, snapshot_names[1], &snapshots[1]);
 	if (error == 0 || error == -EIO)
 		error = begin_out(r, to, snapshots);
 	else

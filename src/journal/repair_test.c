@@ -266,10 +266,49 @@ static void a_snapshot_of_another_journal(void **state)
 	snapshot_header_encode(data, &header);
 	assert_int_equal(file_write(file, data, sizeof(data), 0), 0);
 	file_close(file);
-	expect(&b, ALL, "13 records saved, 0 lost\n", "13 records in 1 segments");
+	expect(&b, ALL,
+	       "left out: streams.snap.old: belongs to another journal\n"
+	       "13 records saved, 0 lost\n",
+	       "13 records in 1 segments");
 	segment_name(1, name);
 	assert_int_equal(file_remove(b.directory, name), 0);
 	expect(&b, without(1, 5), "lost: records 1..5", NULL);
+	build_deinit(&b);
+}
+
+/* Somebody has copied it here, or it has taken the place of ours: either way it is not copied, and that is told. */
+static void a_segment_of_another_journal(void **state)
+{
+	struct build b;
+	struct segment_header header;
+	uint8_t data[SEGMENT_HEADER_SIZE];
+	char name[SEGMENT_NAME_SIZE];
+	int file;
+
+	(void)state;
+	build_init(&b);
+	three_segments(&b);
+	segment_name(2, name);
+	assert_int_equal(file_open(b.directory, name, FILE_WRITE, &file), 0);
+	assert_int_equal(file_read(file, data, sizeof(data), 0), sizeof(data));
+	assert_int_equal(segment_header_decode(data, sizeof(data), &header), FORMAT_OK);
+	header.journal_id[0] ^= 1;
+	segment_header_encode(data, &header);
+	assert_int_equal(file_write(file, data, sizeof(data), 0), 0);
+	file_close(file);
+	expect(&b, without(6, 10),
+	       "left out: segment 00000000000000000002.seg: belongs to another journal\n"
+	       "lost: ",
+	       NULL);
+	/* One too many, in which nothing of ours has ever been. */
+	build_segment(&b, 4);
+	header.index = 4;
+	segment_header_encode(b.image, &header);
+	build_save(&b, 1);
+	expect(&b, without(6, 10),
+	       "left out: segment 00000000000000000002.seg: belongs to another journal\n"
+	       "left out: segment 00000000000000000004.seg: belongs to another journal\n",
+	       NULL);
 	build_deinit(&b);
 }
 
@@ -426,6 +465,7 @@ int main(void)
 		cmocka_unit_test(what_is_lost_is_told),
 		cmocka_unit_test(the_beginning),
 		cmocka_unit_test(a_snapshot_of_another_journal),
+		cmocka_unit_test(a_segment_of_another_journal),
 		cmocka_unit_test(the_end),
 		cmocka_unit_test(streams_that_end),
 		cmocka_unit_test(a_forgotten_stream_that_begins_with_a_gap),
