@@ -2,7 +2,19 @@
  * order, what a commit may claim, what retention may delete, and what it may make anew. */
 #include <fcntl.h>
 
+#include "clock/clock.h"
 #include "journal/journal_testing.h"
+#include "journal/verify.h"
+
+static uint64_t clock_back_ns; /* how far the wall clock has been set back (linked with --wrap, see meson.build) */
+
+uint64_t __real_clock_realtime_ns(void);
+uint64_t __wrap_clock_realtime_ns(void);
+
+uint64_t __wrap_clock_realtime_ns(void)
+{
+	return __real_clock_realtime_ns() - clock_back_ns;
+}
 
 static bool segment_exists(uint64_t index)
 {
@@ -231,6 +243,37 @@ static void test_no_zeros_behind_a_commit(void **state)
 	kill_it(j);
 }
 
+static void print_line(void *context, const char *text)
+{
+	(void)context;
+	print_message("%s\n", text);
+}
+
+/* What goes on in the same commit is one batch, with the time of its first message. Were that later than the time of its last one, a
+ * snapshot would say of the stream what verify takes for damage. */
+static void test_a_clock_that_is_set_back(void **state)
+{
+	struct failure why = { 0 };
+	struct stream_state s;
+	struct journal_stream a, b;
+	struct journal *j;
+
+	(void)state;
+	j = open_it();
+	a = open_stream(j, "a", &s);
+	b = open_stream(j, "b", &s);
+	assert_int_equal(append(j, "b", b, 1, 10, NULL), 0);
+	clock_back_ns = 60 * SECOND_NS;
+	assert_int_equal(append(j, "b", b, 1, 10, NULL), 0);
+	settle(j);
+	fill_segments(j, a, 1);
+	assert_int_equal(j->store.snapshot_index, 1);
+	stop_it(j);
+	clock_back_ns = 0;
+	if (journal_verify(path, print_line, NULL, &why) != 0)
+		fail_msg("%s", why.text);
+}
+
 #define ROW(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -242,6 +285,7 @@ int main(void)
 		ROW(test_retention_waits_for_a_snapshot),
 		ROW(test_segments_of_others_are_not_reused),
 		ROW(test_no_zeros_behind_a_commit),
+		ROW(test_a_clock_that_is_set_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

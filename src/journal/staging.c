@@ -110,7 +110,8 @@ static void begin_batch(struct staging *s, const struct batch_header *header)
 	s->size += BATCH_HEADER_SIZE;
 }
 
-/* Does `header` simply go on where the growing batch stops? */
+/* Does `header` simply go on where the growing batch stops? Not when the clock has been set back: the table has the time of the stream's
+ * last message, which must not be before its batch's (a snapshot's entry, section 10 of docs/journal.md). */
 static bool goes_on(const struct staging *s, const struct batch_header *header)
 {
 	const struct batch_header *b = &s->batch;
@@ -118,7 +119,8 @@ static bool goes_on(const struct staging *s, const struct batch_header *header)
 	return s->batch_open && b->count != 0 && header->count != 0 &&
 	       (header->flags & BATCH_GAP) == 0 && stream_id_equal(&b->stream, &header->stream) &&
 	       b->first_seq + b->count == header->first_seq && b->writer == header->writer &&
-	       b->protocol == header->protocol && peer_equal(&b->peer, &header->peer);
+	       b->protocol == header->protocol && peer_equal(&b->peer, &header->peer) &&
+	       b->time_ns <= header->time_ns;
 }
 
 static void put_bytes(struct staging *s, const void *data, uint32_t size)
