@@ -8,6 +8,8 @@
 static unsigned clock_now; /* counts reads and flushes */
 static unsigned read_at, flushed_at;
 static unsigned reads, flushes;
+static void (*before_read)(struct build *b); /* once, before the next read */
+static struct build *before_read_of;
 
 int64_t __real_file_read(int file, void *data, size_t size, uint64_t offset);
 int64_t __wrap_file_read(int file, void *data, size_t size, uint64_t offset);
@@ -16,6 +18,11 @@ int __wrap_file_flush(int file);
 
 int64_t __wrap_file_read(int file, void *data, size_t size, uint64_t offset)
 {
+	void (*before)(struct build * b) = before_read;
+
+	before_read = NULL;
+	if (before != NULL)
+		before(before_read_of);
 	read_at = ++clock_now;
 	reads++;
 	return __real_file_read(file, data, size, offset);
@@ -142,12 +149,62 @@ static void a_segment_is_no_claim(void **state)
 	build_deinit(&b);
 }
 
+/* As the server does it: the old name goes, then the file gets a new header. */
+static void reuse_first_segment(struct build *b)
+{
+	struct segment_header header = { .index = 4, .block_size = BUILD_BLOCK };
+	uint8_t block[BUILD_BLOCK] = { 0 };
+	char name[SEGMENT_NAME_SIZE];
+	int file;
+
+	segment_name(1, name);
+	assert_int_equal(file_rename(b->directory, name, NAME_SEGMENT_NEW, true), 0);
+	memset(header.journal_id, 0x77, sizeof(header.journal_id));
+	memset(header.salt, 0x44, SALT_SIZE);
+	segment_header_encode(block, &header);
+	assert_int_equal(file_open(b->directory, NAME_SEGMENT_NEW, FILE_WRITE, &file), 0);
+	assert_int_equal(file_write(file, block, sizeof(block), 0), 0);
+	file_close(file);
+}
+
+/* Retention has given up the first segment, which is being made into the next spare: a reader has opened it just before, and reads what is
+ * the header of another one. */
+static void reused_while_it_is_opened(void **state)
+{
+	struct record record;
+	struct reader *reader;
+	struct build b;
+	int lock;
+
+	(void)state;
+	build_init(&b);
+	lock = hold_lock(&b, 4);
+	build_segment(&b, 1);
+	build_one(&b, 0, 3, 100);
+	build_save(&b, 0);
+	build_snapshot(&b, NAME_SNAPSHOT, 1);
+	b.durable = 3;
+	build_segment(&b, 2);
+	build_one(&b, 0, 1, 100);
+	build_save(&b, 1);
+	before_read_of = &b;
+	before_read = reuse_first_segment;
+	reader = open_at_first(&b);
+	assert_null(before_read);
+	assert_int_equal(next(reader, &record), 1);
+	assert_int_equal(record.number, 4);
+	reader_close(reader);
+	file_close(lock);
+	build_deinit(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_read_is_flushed_behind_it),
 		cmocka_unit_test(not_beside_a_server),
 		cmocka_unit_test(a_segment_is_no_claim),
+		cmocka_unit_test(reused_while_it_is_opened),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

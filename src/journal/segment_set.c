@@ -127,6 +127,17 @@ static int load_header(struct segments *set, struct segment *segment)
 	return 0;
 }
 
+static bool is_gone(struct segments *set, uint64_t index)
+{
+	bool direct = false;
+	int file;
+	int error = open_file(set, index, &direct, &file);
+
+	if (error == 0)
+		file_close(file);
+	return error == -ENOENT;
+}
+
 static int load_segment(struct segments *set, uint64_t index, struct segment *segment)
 {
 	struct file_stat stat;
@@ -143,6 +154,9 @@ static int load_segment(struct segments *set, uint64_t index, struct segment *se
 		segment->modified_ns = stat.modified_ns;
 		error = load_header(set, segment);
 	}
+	/* A server that makes the next spare of it takes its name away before it writes the new header. */
+	if (error == 0 && segment->header_fault != FORMAT_OK && is_gone(set, index))
+		error = -ENOENT;
 	if (error != 0) {
 		file_close(segment->file);
 		segment->file = -1;
