@@ -371,7 +371,7 @@ uint64_t audit_first(void)
 	return first == NO_BOUND ? 0 : first;
 }
 
-/* --- what the medium claims (docs/journal.md 9), for corruption alone */
+/* --- what the medium claims (docs/journal.md 9) */
 
 static uint64_t snapshot_claim(uint64_t inode, uint64_t size)
 {
@@ -416,6 +416,17 @@ static uint64_t highest_claim(void)
 		highest = claim > highest ? claim : highest;
 	}
 	return highest;
+}
+
+void audit_must_be_sealed(void)
+{
+	audit_restart();
+	while (audit_further())
+		;
+	if (!audit.is_stale && audit.e > 1 && highest_claim() < audit.e - 1)
+		world_fail("a server has stopped, and nothing on the medium says that record %llu "
+			   "was there",
+			   (unsigned long long)audit.e - 1);
 }
 
 void audit_cut(void)

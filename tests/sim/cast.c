@@ -109,6 +109,9 @@ void stage_cast(struct stage *stage)
 	disk_default(stage->disk);
 	stage->server_host = host_create("server", stage->disk);
 	cast_server(stage);
+	stage->is_volatile = stage->mode != MODE_CORRUPTION && world_draw(24) == 0;
+	if (stage->is_volatile)
+		stage->config.journal.path = NULL;
 	for (unsigned i = 0; i < SERVERS; i++) {
 		stage->servers[i].stage = stage;
 		stage->servers[i].is_second = i > 0;
@@ -117,7 +120,7 @@ void stage_cast(struct stage *stage)
 	for (unsigned i = 0; i < stage->client_count; i++)
 		draw_client(stage, i);
 	draw_rivals(stage);
-	stage->reader_count = (unsigned)world_draw(READERS_MAX + 1);
+	stage->reader_count = stage->is_volatile ? 0 : (unsigned)world_draw(READERS_MAX + 1);
 	for (unsigned i = 0; i < stage->reader_count; i++) {
 		stage->readers[i].stage = stage;
 		stage->readers[i].number = i;

@@ -218,6 +218,9 @@ uint64_t audit_first(void);
 /* Servers come and go: look at everything again. */
 void audit_restart(void);
 
+/* A server has stopped cleanly: something behind the last record, or in a snapshot, claims it (J8). */
+void audit_must_be_sealed(void);
+
 /* The medium has lied: what is not on it any more, and claimed by nothing that is on it, is lost lawfully. */
 void audit_cut(void);
 

@@ -8,7 +8,8 @@ enum {
 	STATUS_DAMAGE = 65,
 	STATUS_LISTEN = 71,
 	STATUS_LOCKED = 73,
-	STATUS_IO = 74
+	STATUS_IO = 74,
+	STATUS_LATE = 75
 };
 
 struct server {
@@ -19,6 +20,7 @@ struct server {
 	bool has_accepted;
 	bool had_company;     /* another one was running at some time of its life */
 	uint64_t disk_faults; /* before it began */
+	uint64_t delays;      /* ... too */
 };
 
 static struct {
@@ -56,6 +58,13 @@ static uint64_t disk_faults(void)
 	return count;
 }
 
+/* Everything that can make it late. */
+static uint64_t delays(void)
+{
+	return fault_counts[FAULT_WRITE_SLOW] + fault_counts[FAULT_JOB_SLOW] +
+	       fault_counts[FAULT_NO_SPACE] + fault_counts[FAULT_PAUSE];
+}
+
 void check_server_started(struct process *process)
 {
 	bool has_company = false;
@@ -73,6 +82,7 @@ void check_server_started(struct process *process)
 		.is_running = true,
 		.had_company = has_company,
 		.disk_faults = disk_faults(),
+		.delays = delays(),
 	};
 	if (!checks.config.no_journal && !has_company) {
 		audit_cut();
@@ -87,9 +97,11 @@ static void check_status(const struct server *server, int status)
 
 	switch (status) {
 	case STATUS_DONE:
-		if (server->is_asked)
-			return;
-		break;
+		if (!server->is_asked)
+			break;
+		if (!checks.config.no_journal && !had_faults && !check_is_corrupt())
+			audit_must_be_sealed();
+		return;
 	case STATUS_DAMAGE:
 		if (!check_is_corrupt())
 			world_fail("a server calls an honest crash damage");
@@ -105,6 +117,11 @@ static void check_status(const struct server *server, int status)
 		break;
 	case STATUS_IO:
 		if (server->has_failed || had_faults)
+			return;
+		break;
+	case STATUS_LATE:
+		if (server->is_asked && (delays() != server->delays || had_faults ||
+					 checks.config.mode == MODE_EXHAUSTION))
 			return;
 		break;
 	default:

@@ -71,15 +71,20 @@ static void client_again(void *context, uint64_t number)
 	client_start(context);
 }
 
+static void begin_anew(struct client_actor *actor)
+{
+	actor->sender += RENEWED;
+	actor->last = 0;
+	snprintf(actor->stream_name, sizeof(actor->stream_name), "stream %u", actor->sender);
+}
+
 /* Now and then another stream, which nobody knows yet. */
 static void renew(struct client_actor *actor)
 {
 	if (actor->kind != CLIENT_RESUME || actor->shares || actor->stage->is_closing ||
 	    actor->count > 0 || world_draw(2) == 0)
 		return;
-	actor->sender += RENEWED;
-	actor->last = 0;
-	snprintf(actor->stream_name, sizeof(actor->stream_name), "stream %u", actor->sender);
+	begin_anew(actor);
 }
 
 static void client_ended(struct process *process)
@@ -98,6 +103,10 @@ static void client_ended(struct process *process)
 	if (actor->shares && actor->kind == CLIENT_RESUME && process->state == PROCESS_RETURNED &&
 	    process->status == EXIT_DATA)
 		actor->is_out = true;
+	/* A server without a journal has forgotten the beginning, and the stream is not the input any more. */
+	if (actor->stage->is_volatile && actor->kind == CLIENT_RESUME && !actor->shares &&
+	    process->state == PROCESS_RETURNED && process->status == EXIT_DATA)
+		begin_anew(actor);
 	/* A run that has ended otherwise, or was killed, is begun again: with --resume as the same, else as the next one. */
 	if (actor->is_done || actor->is_out || actor->is_twin)
 		return;
@@ -207,7 +216,7 @@ void twin_start(struct client_actor *of)
 		.host = host,
 		.config = of->config,
 		.message_most = of->message_most,
-		.last = of->last,
+		.last = world_draw(2) == 0 ? of->last : world_between(1, of->last),
 		.shares = of->shares,
 		.is_twin = true,
 	};

@@ -58,7 +58,8 @@ static void put_hello(struct hostile *h, uint32_t flags, uint64_t first, bool is
 	put_number(h, world_draw(4), 2);
 	put_number(h, world_draw(1000), 8);
 	put_number(h, first, 8);
-	put_number(h, is_whole ? crc32c(0, h->script + start, h->size - start) : world_draw(1000), 4);
+	put_number(h, is_whole ? crc32c(0, h->script + start, h->size - start) : world_draw(1000),
+		   4);
 }
 
 static void put_frame(struct hostile *h, const uint8_t id[16], uint64_t seq, uint32_t claimed,
@@ -85,10 +86,13 @@ static void put_frame(struct hostile *h, const uint8_t id[16], uint64_t seq, uin
 static void compose_native(struct hostile *h)
 {
 	static const uint32_t flags[] = { 0, 1, 2, 3, 4, 6, 7, 8, 0x80000000 };
-	uint64_t kind = world_draw(8);
+	static const uint64_t firsts[] = { 0, 2, 3, 1000, INT64_MAX, UINT64_MAX };
+	uint64_t kind = world_draw(4);
 	uint32_t size = (uint32_t)world_draw(2000);
+	uint32_t flag = flags[world_draw(kind == 0 ? 9 : 7)]; /* arguments come in any order */
+	uint64_t first = kind == 1 ? firsts[world_draw(6)] : 1;
 
-	put_hello(h, flags[world_draw(kind == 0 ? 9 : 7)], kind == 1 ? world_draw(3) : 1, kind != 2);
+	put_hello(h, flag, first, kind != 2);
 	for (uint64_t i = 1; i <= world_draw(10) + 1; i++)
 		put_frame(h, h->script + 12, i, 100, 100);
 	switch (world_draw(6)) {

@@ -187,6 +187,19 @@ static void make_hole(struct stage *stage)
 		      world_now() + world_span(MS_NS, 3 * SECOND_NS, 60 * SECOND_NS));
 }
 
+/* Somebody is cut off until he has given up his connection, and meanwhile another process sends in his place. */
+static void usurp(struct stage *stage)
+{
+	struct client_actor *actor = somebody(stage);
+
+	if (actor->kind != CLIENT_RESUME || actor->process == NULL)
+		return;
+	fault_happened(FAULT_NET_BLACKHOLE_BOTH);
+	net_blackhole(actor->host, true, true,
+		      world_now() + world_between(20 * SECOND_NS, 35 * SECOND_NS));
+	twin_start(actor);
+}
+
 static void start_second(struct stage *stage)
 {
 	if (stage->servers[1].process != NULL || stage->server_host->off)
@@ -197,7 +210,7 @@ static void start_second(struct stage *stage)
 
 static void mischief(struct stage *stage)
 {
-	switch (world_draw(10)) {
+	switch (world_draw(11)) {
 	case 0:
 	case 1: kill_client(stage); break;
 	case 2: kill_reader(stage); break;
@@ -209,7 +222,8 @@ static void mischief(struct stage *stage)
 		hostile_start(stage->clients[0].host, stage->server_host->number);
 		break;
 	case 8: twin_start(somebody(stage)); break;
-	case 9:
+	case 9: usurp(stage); break;
+	case 10:
 		if (stage->mode == MODE_CORRUPTION)
 			disk_corrupt(stage->disk);
 		else if (stage->mode == MODE_EXHAUSTION)
@@ -240,6 +254,7 @@ static void begin_checks(const struct stage *stage)
 		.directory = JOURNAL_PATH,
 		.keep_bytes = stage->config.journal.keep_bytes,
 		.is_buffered = stage->is_buffered,
+		.no_journal = stage->is_volatile,
 		.memory_budget = stage->config.memory + 2 * MIB,
 		.descriptors_budget = stage->config.connections_max + 64,
 	};
@@ -260,8 +275,11 @@ static void play(struct plot *plot)
 	       (plot->crashes_left > 0 ||
 		sim_io_completions() < COMPLETIONS_LEAST)) {
 		plot->steps++;
-		if (!world_step())
-			world_fail("nothing happens any more");
+		if (!world_step()) {
+			if (!stage_clients_done(stage))
+				world_fail("nothing happens any more");
+			break; /* everybody has been told to stay away */
+		}
 		if (plot->crashes_left > 0 && is_time(plot))
 			crash(plot);
 		if (plot->steps >= plot->mischief_at) {

@@ -146,8 +146,11 @@ static void show_failure(unsigned number, int status)
 		return;
 	}
 	while (log != NULL && fgets(line, sizeof(line), log) != NULL) {
-		if (strncmp(line, "seed ", 5) == 0) {
-			fputs(line, stdout);
+		const char *begin = strstr(line, "seed ");
+
+		/* What a program under test has printed last may not have ended its line. */
+		if (begin != NULL && strstr(begin, " failed: ") != NULL) {
+			fputs(begin, stdout);
 			told = true;
 		} else if (strstr(line, "broken invariant") != NULL ||
 			   strstr(line, "ERROR: AddressSanitizer") != NULL ||
@@ -207,7 +210,8 @@ static unsigned show_table(void)
 		uint64_t count = shared->faults[i];
 		bool is_rare = count * COUNTED_SEEDS < COUNTED_LEAST * shared->done;
 
-		printf("%-40s %12" PRIu64 "%s\n", fault_name(i), count, is_rare ? "  too rare" : "");
+		printf("%-40s %12" PRIu64 "%s\n", fault_name(i), count,
+		       is_rare ? "  too rare" : "");
 		rare += is_rare;
 	}
 	return rare;
@@ -246,7 +250,8 @@ static enum sim_mode mode_of(const char *name)
 
 static void read_options(int count, char **words)
 {
-	options = (struct options){ .seeds = 1, .first = 1, .jobs = 1, .mode = MODES, .table = true };
+	options =
+		(struct options){ .seeds = 1, .first = 1, .jobs = 1, .mode = MODES, .table = true };
 	for (int i = 1; i < count; i++) {
 		const char *word = words[i];
 		const char *value = i + 1 < count ? words[i + 1] : NULL;

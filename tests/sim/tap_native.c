@@ -24,6 +24,7 @@ struct tap_native {
 	size_t hello_size;
 	bool is_welcome;
 	bool has_ended;      /* ERROR was said */
+	bool must_leave;     /* it was told that another run has sent what it was about to */
 	bool has_preface;
 	uint8_t id[STREAM_ID];
 	uint64_t acked;
@@ -46,6 +47,10 @@ void tap_native_received(struct tap_native *native, const uint8_t *data, size_t 
 {
 	size_t room = HELLO - native->hello_size;
 
+	if (native->must_leave && size > 0)
+		world_fail("a client goes on in stream %llx, where another run has sent its "
+			   "messages",
+			   (unsigned long long)check_u64(native->id));
 	if (size > room)
 		size = room;
 	memcpy(native->hello + native->hello_size, data, size);
@@ -179,6 +184,10 @@ static void welcome(struct tap_native *native, const uint8_t *body)
 	else
 		claim_last(native, body);
 	ledger_fence(native->id, last, check_u64(native->hello + 28));
+	/* What has number `first` is the client's own, or was to be: it has been welcomed before. */
+	native->must_leave = first > 1 && last >= first && (flags & FLAG_NEXT) == 0 &&
+			     check_u64(body + 40) != check_u64(native->hello + 28) &&
+			     ledger_is_announced(native->id);
 	if (checks.has_journal_id && memcmp(checks.journal_id, body + 8, JOURNAL_ID) != 0)
 		world_fail("WELCOME with another journal id than the journal's");
 }
