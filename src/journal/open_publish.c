@@ -273,42 +273,60 @@ static uint64_t give_back_tail(struct opening *o, uint32_t at)
 	return end;
 }
 
-/* J7: what holds no live record goes; the rest is kept for retention to see. */
+/* Where the live part of a segment ends, now that the new one is there. */
+static uint64_t live_bound(const struct opening *o, uint32_t at)
+{
+	uint64_t bound = segments_bound(&o->set, at);
+
+	return bound < o->first_copied ? bound : o->first_copied;
+}
+
+static bool is_live(struct opening *o, uint32_t at)
+{
+	const struct segment *segment = &o->set.list[at];
+
+	return segment->first != 0 ? segment->first < live_bound(o, at) : !is_unused(o, at);
+}
+
+/* J7: what holds no live record goes. The newest first: whatever fails from here on, this opening leaves its new segment behind, and the
+ * next one must get as far as to delete it, however often that is tried. */
+static int delete_dead(struct opening *o)
+{
+	int error = 0;
+
+	for (uint32_t i = o->set.count; i > 0 && error == 0; i--)
+		if (!o->removed[i - 1] && !is_live(o, i - 1)) {
+			error = delete_segment(o, &o->set.list[i - 1]);
+			o->removed[i - 1] = 1;
+		}
+	return error;
+}
+
+/* The rest is kept for retention to see. */
 int opening_sort_segments(struct opening *o)
 {
 	struct store *store = &o->j->store;
+	int error = delete_dead(o);
 
-	for (uint32_t i = 0; i < o->set.count; i++) {
+	for (uint32_t i = 0; i < o->set.count && error == 0; i++) {
 		const struct segment *segment = &o->set.list[i];
-		uint64_t bound = segments_bound(&o->set, i);
-		bool is_live;
-		int error;
 
-		if (bound > o->first_copied)
-			bound = o->first_copied;
-		is_live = segment->first != 0 ? segment->first < bound : !is_unused(o, i);
 		if (o->removed[i])
-			continue; /* gone already, for its room */
-		if (!is_live) {
-			error = delete_segment(o, segment);
-			if (error != 0)
-				return error;
 			continue;
-		}
 		if (store->list_count == STORE_SEGMENTS_MAX)
 			return failure_set(o->why, EXIT_IO, 0, "journal %s: too many segments",
 					   o->j->config.path);
 		store->list[store->list_count++] = (struct store_segment){
 			.index = segment->index,
 			.first = segment->first,
-			.last = bound - 1,
+			.last = live_bound(o, i) - 1,
 			.size = give_back_tail(o, i),
 			.modified_ns = segment->modified_ns,
 			.closed = true,
 		};
 		store->list_bytes += store->list[store->list_count - 1].size;
 	}
-	return 0;
+	return error;
 }
 
 static uint64_t keep_free(const struct journal *j)
