@@ -12,6 +12,7 @@
 
 #include "disk_private.h"
 #include "fault.h"
+#include "memory.h"
 #include "world.h"
 
 /* --- blobs */
@@ -278,6 +279,7 @@ size_t inode_read(struct inode *inode, void *out, size_t size, uint64_t offset, 
 	if (size > inode->size - offset)
 		size = inode->size - offset;
 	count = size;
+	memory_pages_filled(out, size);
 	inode_gather(inode);
 	while (size > 0) {
 		uint64_t at = offset / DISK_PAGE;

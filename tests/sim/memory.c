@@ -34,6 +34,7 @@ struct block {
 	void *start;
 	size_t size;
 	enum source source;
+	size_t filled; /* of kept pages: what is behind is zero as ever */
 };
 
 struct process_memory {
@@ -52,14 +53,11 @@ static struct process_memory of_world;
 
 /* --- blocks of pages */
 
-/* To give and to take a buffer costs the kernel more than filling it costs its user: those that are filled are kept, for whoever asks for
- * the same size. ASan is to see who uses a block that he has given back: it gets none that was used. */
+/* To give and to take a buffer costs the kernel more than filling it costs its user: those that files are read into are kept, for whoever
+ * asks for the same size. ASan is to see who uses a block that he has given back: it gets none that was used. */
 enum { KEPT_MOST = 32, KEPT_SIZE_MOST = 2 << 20 };
 
-static struct {
-	void *start;
-	size_t size;
-} kept[KEPT_MOST];
+static struct block kept[KEPT_MOST];
 static unsigned kept_count;
 
 static void *pages_new(size_t size)
@@ -74,32 +72,43 @@ static void *pages_new(size_t size)
 static void *pages_kept(size_t size)
 {
 	for (unsigned i = kept_count; i-- > 0;) {
-		void *start = kept[i].start;
+		struct block block = kept[i];
 
-		if (kept[i].size != size)
+		if (block.size != size)
 			continue;
 		kept[i] = kept[--kept_count];
-		return memset(start, 0, size);
+		return memset(block.start, 0, block.filled);
 	}
 	return pages_new(size);
 }
 
-static void pages_keep(void *start, size_t size)
+static void pages_keep(const struct block *block)
 {
 	if (kept_count == KEPT_MOST) {
 		must(munmap(kept[0].start, kept[0].size) == 0);
 		memmove(kept, kept + 1, --kept_count * sizeof(kept[0]));
 	}
-	kept[kept_count].start = start;
-	kept[kept_count++].size = size;
+	kept[kept_count++] = *block;
+}
+
+/* Nobody but the file door has written into it. */
+static bool is_zero_behind(const struct block *block)
+{
+	const uint8_t *at = block->start;
+
+	for (size_t i = block->filled; i < block->size; i++)
+		if (at[i] != 0)
+			return false;
+	return true;
 }
 
 static void block_release(const struct block *block)
 {
+	must(!IS_SANITIZED || block->source != KEPT_PAGES || is_zero_behind(block));
 	if (block->source == HEAP)
 		__real_free(block->start);
 	else if (block->source == KEPT_PAGES && block->size <= KEPT_SIZE_MOST && !IS_SANITIZED)
-		pages_keep(block->start, block->size);
+		pages_keep(block);
 	else
 		must(munmap(block->start, block->size) == 0);
 }
@@ -171,7 +180,7 @@ static void *keep(struct process_memory *memory, void *start, size_t size, enum 
 		memory->room = memory->room > 0 ? 2 * memory->room : 64;
 		memory->blocks = sim_resize(memory->blocks, memory->room * sizeof(struct block));
 	}
-	memory->blocks[memory->count++] = (struct block){ start, size, source };
+	memory->blocks[memory->count++] = (struct block){ start, size, source, 0 };
 	memory->used += size;
 	if (memory->used > memory->most)
 		memory->most = memory->used;
@@ -190,18 +199,35 @@ static struct block drop(struct process_memory *memory, const void *start)
 		memory->used -= block.size;
 		return block;
 	}
-	return (struct block){ NULL, 0, HEAP };
+	return (struct block){ NULL, 0, HEAP, 0 };
 }
 
-void *memory_pages(size_t size, bool is_filled)
+void *memory_pages(size_t size, bool is_kept)
 {
 	struct process_memory *memory = mine();
 
 	if (memory != NULL && must_fail(memory))
 		return NULL;
 	return keep(memory != NULL ? memory : &of_world,
-		    is_filled ? pages_kept(size) : pages_new(size), size,
-		    is_filled ? KEPT_PAGES : PAGES);
+		    is_kept ? pages_kept(size) : pages_new(size), size,
+		    is_kept ? KEPT_PAGES : PAGES);
+}
+
+void memory_pages_filled(const void *at, size_t size)
+{
+	struct process_memory *memory = mine() != NULL ? mine() : &of_world;
+
+	for (size_t i = memory->count; i-- > 0;) {
+		struct block *block = &memory->blocks[i];
+		size_t from = (size_t)((uintptr_t)at - (uintptr_t)block->start);
+
+		if (block->source != KEPT_PAGES || from >= block->size)
+			continue;
+		must(size <= block->size - from);
+		if (block->filled < from + size)
+			block->filled = from + size;
+		return;
+	}
 }
 
 void memory_pages_free(void *pages, size_t size)

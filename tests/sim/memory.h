@@ -19,9 +19,10 @@ size_t memory_most(const struct process_memory *memory);
 void memory_fail(struct process_memory *memory, uint64_t n, bool forever);
 uint64_t memory_allocations(const struct process_memory *memory);
 
-/* For the file door's file_memory: aligned, zeroed, the calling process's. filled: all of it will be touched soon (a matter of speed
- * alone). NULL: an allocation that had to fail. */
-void *memory_pages(size_t size, bool is_filled);
+/* For the file door's file_memory: aligned, zeroed, the calling process's. kept: nobody but the file door writes into it, and says so
+ * with memory_pages_filled (a matter of speed alone). NULL: an allocation that had to fail. */
+void *memory_pages(size_t size, bool is_kept);
+void memory_pages_filled(const void *at, size_t size);
 void memory_pages_free(void *pages, size_t size);
 
 #endif
