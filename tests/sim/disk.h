@@ -49,8 +49,8 @@ unsigned disk_unsynced(const struct disk *disk);
 void disk_break(struct disk *disk, bool broken);
 bool disk_is_broken(const struct disk *disk);
 
-/* Corruption (its mode only): damage something on the medium, drawn among what is there; true when there was something. Counts its
- * own fault kind (bit flipped, sector zeroed). Misdirected and stale blocks happen to writes by themselves. */
+/* Corruption (its mode only): damage up to four sectors on the medium, drawn among what is there; true when there was something. Counts
+ * its own fault kinds (bit flipped, sector zeroed). Misdirected and stale blocks happen to writes by themselves. */
 bool disk_corrupt(struct disk *disk);
 
 /* The n-th operation from now on (reads, writes, flushes, names: each call of the file door and each io_write) fails with `error`; forever: and all after

@@ -76,7 +76,7 @@ static size_t written_sector(const struct page *page)
 	return at * DISK_SECTOR;
 }
 
-bool disk_corrupt(struct disk *disk)
+static bool damage_sector(struct disk *disk)
 {
 	struct inode *inode;
 	struct page *page = choose(disk, &inode);
@@ -88,7 +88,8 @@ bool disk_corrupt(struct disk *disk)
 	at = written_sector(page);
 	memcpy(bytes, page->medium->bytes, DISK_PAGE);
 	if (world_draw(2) == 0) {
-		bytes[at + world_draw(DISK_SECTOR)] ^= (uint8_t)(1U << world_draw(8));
+		at += world_draw(DISK_SECTOR);
+		bytes[at] ^= (uint8_t)(1U << world_draw(8));
 		fault_happened(FAULT_BIT_FLIPPED);
 	} else {
 		memset(bytes + at, 0, DISK_SECTOR);
@@ -98,6 +99,16 @@ bool disk_corrupt(struct disk *disk)
 	check_corrupted();
 	replace(page, bytes);
 	return true;
+}
+
+bool disk_corrupt(struct disk *disk)
+{
+	uint64_t most = world_between(1, 4);
+	uint64_t done = 0;
+
+	while (done < most && damage_sector(disk))
+		done++;
+	return done > 0;
 }
 
 static bool has_name_that_matters(const struct inode *inode)
