@@ -27,9 +27,9 @@
 #include "journal/walk.h"
 
 /* How often a reader that waits looks whether its server is gone, or the lock file another one: this tells of a killed server's
- * unacknowledged rest only, so seldom; where there is no lock file yet everything else depends on it. */
+ * unacknowledged rest only, so seldom; where there is no number yet everything else depends on it. */
 #define RECHECK_NS SECOND_NS
-#define RECHECK_UNLOCKED_NS (40 * MS_NS)
+#define RECHECK_NUMBERLESS_NS (40 * MS_NS)
 
 enum missing_stage {
 	MISSING_NEW,      /* not looked at again yet */
@@ -162,12 +162,22 @@ static int take_number(struct reader *r, struct failure *why)
 	return 1;
 }
 
+/* There is no lock file, or a server is just making it. */
+static bool is_numberless(const struct reader *r)
+{
+	return r->lock.memory == NULL;
+}
+
+static uint64_t recheck_time(const struct reader *r)
+{
+	return clock_monotonic_ns() + (is_numberless(r) ? RECHECK_NUMBERLESS_NS : RECHECK_NS);
+}
+
 static int wait_here(struct reader *r, bool held)
 {
 	r->idle = true;
 	r->idle_held = held;
-	r->recheck_ns =
-		clock_monotonic_ns() + (r->lock.file < 0 ? RECHECK_UNLOCKED_NS : RECHECK_NS);
+	r->recheck_ns = recheck_time(r);
 	return 0;
 }
 
@@ -383,19 +393,18 @@ static bool find_in_batch(struct reader *r)
 static int wake(struct reader *r, struct failure *why)
 {
 	bool awake = lock_view_number(&r->lock) != r->idle_number;
-	uint64_t now = awake ? 0 : clock_monotonic_ns();
 	int result;
 
-	if (!awake && now < r->recheck_ns)
+	if (!awake && clock_monotonic_ns() < r->recheck_ns)
 		return 0;
 	if (!awake) {
-		r->recheck_ns = now + (r->lock.file < 0 ? RECHECK_UNLOCKED_NS : RECHECK_NS);
+		r->recheck_ns = recheck_time(r);
 		result = r->lock.taken ? 0 : lock_view_renew(&r->lock);
 		if (result == 0 && r->idle_held) {
 			result = lock_view_take(&r->lock); /* our server is gone */
 			lock_view_give(&r->lock);
 		}
-		if (result == 0 && r->lock.file < 0)
+		if (result == 0 && is_numberless(r))
 			result = segments_changed(&r->set);
 		if (result < 0)
 			return io_failure(r, why, result, "look for its server");
