@@ -314,8 +314,8 @@ class Comparison:
             segment, record = snapshot_covers(files)
             if int(self.name[:20]) <= segment and answer.damage <= record and said == f"ok:{self.base.end}":
                 return " (where a snapshot covers it)"
-            # It begins behind that, so of two damaged places it may meet the later one first.
-            if answer.damage <= record < int(number) and name == "damaged":
+            # It reads on from there, so of what is damaged it may name a later record.
+            if answer.damage <= min(record, int(number)) and name == "damaged":
                 return " (where a snapshot covers it)"
         raise ValueError("opening")
 
