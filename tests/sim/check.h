@@ -59,6 +59,9 @@ void check_sender(uint32_t sender, const uint8_t stream[16], uint32_t run, uint6
 /* Two processes send for that sender, or have: one may find that the other was there. */
 void check_sender_doubled(uint32_t sender);
 
+/* The machine of that run has slept for half a day: no connection after this one may go on with its ephemeral stream. */
+void check_sender_slept(uint32_t sender, uint32_t run, uint64_t connection);
+
 /* A client process has ended by itself: with 0, all of that run must be acknowledged and on the medium. Its other exits must be among the
  * documented ones for what has happened (69 fenced or refused, 75 timeout, 65 only where the server had really lost something). */
 void check_client_ended(uint32_t sender, uint32_t run, uint64_t last, int status);

@@ -199,8 +199,31 @@ static void ends_unasked(void)
 static void ends_asked(void)
 {
 	test_scene(MODE_CRASH, 0);
+	test_seal(test_first, 4, 3, NULL);
 	check_server_asked(&test_server);
 	end_server(0);
+}
+
+static void ends_unsealed(void)
+{
+	test_scene(MODE_CRASH, 0);
+	check_server_asked(&test_server);
+	end_server(0);
+}
+
+static void ends_late(void)
+{
+	test_scene(MODE_CRASH, 0);
+	check_server_asked(&test_server);
+	end_server(75);
+}
+
+static void ends_late_slow(void)
+{
+	test_scene(MODE_CRASH, 0);
+	fault_counts[FAULT_JOB_SLOW]++;
+	check_server_asked(&test_server);
+	end_server(75);
 }
 
 static void ends_damaged(void)
@@ -485,6 +508,9 @@ static const struct test_row rows[] = {
 	{ "ack after error", ack_after_error, "after a write or flush has failed" },
 	{ "ends unasked", ends_unasked, "status 0" },
 	{ "ends asked", ends_asked, NULL },
+	{ "ends unsealed", ends_unsealed, "nothing on the medium says that record 3 was there" },
+	{ "ends late", ends_late, "status 75" },
+	{ "ends late, slow disk", ends_late_slow, NULL },
 	{ "ends damaged", ends_damaged, "honest crash damage" },
 	{ "ends locked", ends_locked, "status 73" },
 	{ "ends locked rival", ends_locked_rival, NULL },

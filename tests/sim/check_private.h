@@ -150,6 +150,7 @@ struct sender_run {
 	uint32_t number;
 	uint64_t last;       /* messages announced */
 	uint64_t reached;    /* of a named stream: in order up to here; else how many of them have been seen */
+	uint64_t slept;      /* after this connection its ephemeral stream is too old; 0: it is not */
 	uint32_t stream;     /* an ephemeral one's, NOBODY: not known yet */
 	uint8_t *seen;       /* plain and ephemeral: by number */
 };
@@ -162,6 +163,9 @@ void senders_forget_progress(void); /* ... before the ledger is played back */
 void senders_native(struct ledger_stream *stream, uint32_t stream_index, const uint8_t *payload,
 		    size_t size, bool gap, struct ledger_entry *entry);
 void senders_replay(const struct ledger_entry *entry);
+
+/* Is this an ephemeral stream that this connection may not go on with? */
+bool senders_have_slept(const struct ledger_stream *stream, uint64_t connection);
 
 /* A message came whole by a plain connection. */
 void senders_plain(const uint8_t *data, size_t size);
@@ -237,7 +241,7 @@ unsigned tap_open(const struct process *server);
 
 /* tap_native.c: what a server says to a native client */
 struct tap_native;
-struct tap_native *tap_native_create(void);
+struct tap_native *tap_native_create(uint64_t connection);
 void tap_native_destroy(struct tap_native *native);
 void tap_native_received(struct tap_native *native, const uint8_t *data, size_t size);
 void tap_native_sending(struct tap_native *native, const struct process *server,

@@ -302,6 +302,53 @@ static void ephemeral_good(void)
 	ephemeral_scene(2);
 }
 
+/* It is welcomed again, by a later connection than the one after which its machine fell asleep; or by an earlier one. */
+static void ephemeral_sleeps(uint64_t connection)
+{
+	struct test_stream a = test_native(3);
+
+	test_begin(MODE_CRASH, 0, false);
+	check_sender(2, NULL, 1, 3, false);
+	test_first = test_segment(1, 1);
+	test_hello(1, &a, 4, 1);
+	test_welcome(1, 0, 0, 0);
+	test_messages(test_first, &a, 1, 2, 1, 1, 1);
+	test_ack(1, 1, 1);
+	check_sender_slept(2, 1, connection);
+	test_hello(2, &a, 4, 2);
+	test_welcome(2, 1, 1, a.h);
+}
+
+static void ephemeral_too_late(void)
+{
+	ephemeral_sleeps(1);
+}
+
+static void ephemeral_in_time(void)
+{
+	ephemeral_sleeps(2);
+}
+
+/* Number 2 was about to be sent, and another run has sent it. */
+static void goes_on(uint64_t first)
+{
+	test_scene(MODE_CRASH, 0);
+	test_writer++;
+	test_hello(2, &test_orders, 0, first);
+	test_welcome(2, 3, 3, test_orders.h);
+	check_received(&test_server, 2, (const uint8_t *)"frame", 5);
+}
+
+static void goes_on_behind_another(void)
+{
+	goes_on(2);
+}
+
+static void goes_on_behind_its_own(void)
+{
+	goes_on(4);
+}
+
 static void ephemeral_double(void)
 {
 	ephemeral_scene(1);
@@ -470,6 +517,10 @@ static const struct test_row rows[] = {
 	{ "resume good", resume_good, NULL },
 	{ "resume wrong", resume_wrong, "number 3 in its stream" },
 	{ "ephemeral good", ephemeral_good, NULL },
+	{ "ephemeral too late", ephemeral_too_late, "after half a day" },
+	{ "ephemeral in time", ephemeral_in_time, NULL },
+	{ "goes on behind another", goes_on_behind_another, "where another run has sent" },
+	{ "goes on behind its own", goes_on_behind_its_own, NULL },
 	{ "ephemeral double", ephemeral_double, "run 1 is in two streams" },
 	{ "fence same run", fence_same_run, NULL },
 	{ "fence forgotten", fence_forgotten, "of a run that was fenced at 3" },

@@ -374,6 +374,11 @@ uint64_t net_connection(const struct net_end *end)
 	return end->connection->number;
 }
 
+uint64_t net_newest(void)
+{
+	return net_world.number;
+}
+
 static struct stream *in_of(const struct net_end *end)
 {
 	return &end->connection->streams[1 - end->side];

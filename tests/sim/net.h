@@ -54,6 +54,9 @@ void net_abandon(struct net_end *end);            /* its process is gone: its ke
 void net_vanish(struct net_end *end);             /* its host has lost power: silence */
 void net_user_timeout(struct net_end *end, uint64_t ns);
 
+/* Of the newest connection so far. */
+uint64_t net_newest(void);
+
 /* The whole host's traffic: from it, to it, or both, stands still until then (true time). */
 void net_blackhole(struct host *host, bool from, bool to, uint64_t until_ns);
 

@@ -4,8 +4,8 @@
  * it calls a door that takes time (io_wait, the file door, clock_sleep_ns), which hands the thread of control back to the world. So
  * a process can be killed at every such call, in the middle of whatever it was doing: its fibers are simply never resumed.
  *
- * malloc, calloc, realloc, free, strdup, _exit, getpid, getrlimit and setrlimit of the code under test come here (ld --wrap): what a
- * process has allocated is given back when it ends, and must be nothing when it returns by itself. */
+ * malloc, calloc, realloc, reallocarray, free, strdup, _exit, getpid, getrlimit and setrlimit of the code under test come here (ld
+ * --wrap): what a process has allocated is given back when it ends, and must be nothing when it returns by itself. */
 #ifndef ROGER_SIM_PROCESS_H
 #define ROGER_SIM_PROCESS_H
 
@@ -23,6 +23,7 @@ struct host {
 	unsigned number;      /* its address is 10.0.0.number */
 	struct disk *disk;    /* NULL: none */
 	uint64_t booted_ns;   /* true time; the monotonic clock runs from there */
+	uint64_t slept_ns;    /* the time that it has slept: its boottime clock has gone on */
 	int64_t clock_ahead;  /* of the wall clock against true time, ns */
 	bool off;
 };

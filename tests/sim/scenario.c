@@ -18,6 +18,8 @@ enum {
 	WAIT_MOST = 3000,         /* steps that a crash waits for its opportunity */
 };
 
+#define SLEEPY_NS (30 * SECOND_NS) /* so long has a client no connection before its machine falls asleep */
+
 /* What happens when, counted in steps of the world: so every event may be the last of a process. */
 struct plot {
 	struct stage *stage;
@@ -200,6 +202,33 @@ static void usurp(struct stage *stage)
 	twin_start(actor);
 }
 
+/* A machine falls asleep while its client tries to get its connection back. */
+static void fall_asleep(void *context, uint64_t run)
+{
+	struct client_actor *actor = context;
+
+	if (actor->process == NULL || actor->run != run ||
+	    actor->process->paused_until_ns + SLEEPY_NS > world_now())
+		return;
+	actor->host->slept_ns += world_between(13, 40) * HOUR_NS;
+	world_trace("asleep", actor->sender, run);
+	check_sender_slept(actor->sender, actor->run, net_newest());
+}
+
+static void send_to_sleep(struct stage *stage)
+{
+	for (unsigned i = 0; i < stage->client_count; i++) {
+		struct client_actor *actor = &stage->clients[i];
+
+		if (actor->kind != CLIENT_EPHEMERAL || actor->process == NULL)
+			continue;
+		fault_happened(FAULT_NET_BLACKHOLE_BOTH);
+		net_blackhole(actor->host, true, true, world_now() + SLEEPY_NS + 3 * SECOND_NS);
+		world_at(world_now() + SLEEPY_NS, fall_asleep, actor, actor->run);
+		return;
+	}
+}
+
 static void start_second(struct stage *stage)
 {
 	if (stage->servers[1].process != NULL || stage->server_host->off)
@@ -210,7 +239,7 @@ static void start_second(struct stage *stage)
 
 static void mischief(struct stage *stage)
 {
-	switch (world_draw(11)) {
+	switch (world_draw(12)) {
 	case 0:
 	case 1: kill_client(stage); break;
 	case 2: kill_reader(stage); break;
@@ -223,7 +252,8 @@ static void mischief(struct stage *stage)
 		break;
 	case 8: twin_start(somebody(stage)); break;
 	case 9: usurp(stage); break;
-	case 10:
+	case 10: send_to_sleep(stage); break;
+	case 11:
 		if (stage->mode == MODE_CORRUPTION)
 			disk_corrupt(stage->disk);
 		else if (stage->mode == MODE_EXHAUSTION)

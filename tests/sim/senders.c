@@ -113,6 +113,29 @@ void check_sender_doubled(uint32_t number)
 	sender->is_doubled = true;
 }
 
+void check_sender_slept(uint32_t number, uint32_t run_number, uint64_t connection)
+{
+	struct sender *sender = find(number);
+	struct sender_run *run = sender != NULL ? find_run(sender, run_number) : NULL;
+
+	/* What nobody has seen a message of may not have been used. */
+	if (run != NULL && run->stream != NOBODY)
+		run->slept = connection;
+}
+
+bool senders_have_slept(const struct ledger_stream *stream, uint64_t connection)
+{
+	for (size_t i = 0; i < senders.count; i++) {
+		const struct sender *sender = &senders.list[i];
+
+		for (size_t k = 0; k < sender->run_count; k++)
+			if (sender->runs[k].slept != 0 && connection > sender->runs[k].slept &&
+			    ledger_stream_at(sender->runs[k].stream) == stream)
+				return true;
+	}
+	return false;
+}
+
 /* --- native messages */
 
 /* In a stream with a name: the run's next message, or the first one of a later run. */

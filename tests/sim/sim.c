@@ -101,7 +101,7 @@ static void work(unsigned number)
 		    (options.until_failure && shared->failed > 0))
 			break;
 		if (!options.verbose && ftruncate(STDERR_FILENO, 0) == 0)
-			rewind(stderr);
+			(void)lseek(STDERR_FILENO, 0, SEEK_SET); /* others write there, too */
 		shared->workers[number].seed = seed;
 		shared->workers[number].busy = true;
 		alarm(SEED_SECONDS);
@@ -153,7 +153,7 @@ static void show_failure(unsigned number, int status)
 			fputs(begin, stdout);
 			told = true;
 		} else if (strstr(line, "broken invariant") != NULL ||
-			   strstr(line, "ERROR: AddressSanitizer") != NULL ||
+			   strstr(line, "==ERROR: ") != NULL ||
 			   strstr(line, "runtime error") != NULL) {
 			printf("seed %" PRIu64 " failed: %s", seed, line);
 			told = true;
@@ -194,6 +194,10 @@ static void run_workers(void)
 		} else {
 			alive--;
 			pids[i] = -1;
+			if (status != 0) { /* behind its last seed: LeakSanitizer, say */
+				shared->failed++;
+				show_failure(i, status);
+			}
 			if (!options.verbose)
 				unlink(shared->workers[i].log);
 		}

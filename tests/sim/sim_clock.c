@@ -24,7 +24,9 @@ uint64_t clock_monotonic_ns(void)
 
 uint64_t clock_boottime_ns(void)
 {
-	return clock_monotonic_ns();
+	const struct host *host = here();
+
+	return clock_monotonic_ns() + (host != NULL ? host->slept_ns : 0);
 }
 
 uint64_t clock_realtime_ns(void)

@@ -95,7 +95,7 @@ static void keep(struct plain *plain, const uint8_t *data, size_t size)
 static void is_native(struct tap *tap, struct plain *plain)
 {
 	plain->talk = TALK_NATIVE;
-	tap->native = tap_native_create();
+	tap->native = tap_native_create(plain->number);
 	tap_native_received(tap->native, plain->bytes, plain->size);
 }
 

@@ -12,6 +12,7 @@ enum {
 	TEXT_MOST = 200,
 	FLAG_ACCEPT_GAP = 1,
 	FLAG_NEXT = 2,
+	FLAG_EPHEMERAL = 4,
 	FLAGS_ALL = 7,
 	ERROR_GAP = 5,
 	ERROR_LAST = 10,
@@ -20,6 +21,7 @@ enum {
 enum kind { KIND_WELCOME = 1, KIND_ACK, KIND_ERROR, KIND_WAIT, KIND_DRAIN };
 
 struct tap_native {
+	uint64_t connection;
 	uint8_t hello[HELLO];
 	size_t hello_size;
 	bool is_welcome;
@@ -33,9 +35,12 @@ struct tap_native {
 	size_t in_size;
 };
 
-struct tap_native *tap_native_create(void)
+struct tap_native *tap_native_create(uint64_t connection)
 {
-	return sim_alloc(sizeof(struct tap_native));
+	struct tap_native *native = sim_alloc(sizeof(*native));
+
+	native->connection = connection;
+	return native;
 }
 
 void tap_native_destroy(struct tap_native *native)
@@ -179,6 +184,10 @@ static void welcome(struct tap_native *native, const uint8_t *body)
 			   (unsigned long long)last, (unsigned long long)last + 1);
 	if (checks.config.no_journal)
 		return;
+	if ((flags & FLAG_EPHEMERAL) != 0 && ledger_stream(native->id) != NULL &&
+	    senders_have_slept(ledger_stream(native->id), native->connection))
+		world_fail("a client goes on with the ephemeral stream %llx after half a day",
+			   stream_name(native));
 	if (last == 0)
 		claim_unknown(native);
 	else
