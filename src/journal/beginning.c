@@ -14,8 +14,13 @@ static int read_snapshot(struct segments *set, const char *name, struct beginnin
 
 	if (error == -EIO && set->salvage)
 		error = 0;
-	if (error == 0 && file.valid && file.header.record > ret->snapshot)
-		ret->snapshot = file.header.record;
+	if (error == 0 && file.valid) {
+		ret->has_snapshot = true;
+		if (file.header.record > ret->snapshot)
+			ret->snapshot = file.header.record;
+		if (file.header.segment_index > ret->covered)
+			ret->covered = file.header.segment_index;
+	}
 	free(file.entries);
 	return error;
 }
@@ -79,6 +84,15 @@ static int find_lost(struct segments *set, struct beginning *ret)
 	return 0;
 }
 
+/* Segments were deleted, and nothing says why: the first one begins at record 1, and is deleted only behind a snapshot, or when a later
+ * one has an f. (Beside a server not every f is looked for.) */
+static bool lacks_first(const struct segments *set, const struct beginning *begin)
+{
+	if (begin->lowest != 0)
+		return begin->snapshot < begin->lowest - 1;
+	return !begin->has_snapshot && !set->quick && set->count != 0 && set->list[0].index != 1;
+}
+
 int beginning_find(struct segments *set, struct beginning *ret)
 {
 	int error;
@@ -94,8 +108,23 @@ int beginning_find(struct segments *set, struct beginning *ret)
 		error = find_lost(set, ret);
 	if (error < 0)
 		return error;
-	if (error == 0 && ret->lowest > 1 && ret->snapshot < ret->lowest - 1)
+	if (error == 0 && lacks_first(set, ret))
 		missing(set, ret, set->count, 1,
 			"the first segments are gone, and no valid snapshot covers them");
 	return 0;
+}
+
+bool beginning_lacks_newest(const struct segments *set, const struct beginning *begin,
+			    uint64_t record, struct walk_place *ret)
+{
+	if (!begin->has_snapshot ||
+	    (set->count != 0 && set->list[set->count - 1].index > begin->covered))
+		return false;
+	*ret = (struct walk_place){
+		.record = record,
+		.last_record = record,
+		.position = set->count,
+	};
+	snprintf(ret->what, sizeof(ret->what), "there is a snapshot, but no segment behind it");
+	return true;
 }

@@ -44,6 +44,7 @@ struct reader {
 	struct lock_view lock;
 	struct segments set;
 	bool set_loaded;
+	struct beginning begin;   /* as it was when the reader was opened */
 	struct walk *walk;
 	uint64_t next;            /* the record to show next */
 	uint64_t vouched;
@@ -321,6 +322,7 @@ static int missing(struct reader *r, const struct walk_place *place, struct fail
 static int not_found(struct reader *r, const struct walk_place *place, struct failure *why)
 {
 	uint64_t number = lock_view_number(&r->lock);
+	struct walk_place gone;
 	int result;
 
 	vouch(r, walk_claim(r->walk));
@@ -342,6 +344,8 @@ static int not_found(struct reader *r, const struct walk_place *place, struct fa
 	if (place->position < r->set.count &&
 	    r->set.list[place->position].header_fault != FORMAT_OK)
 		return damage_at(r, why, place, 0);
+	if (beginning_lacks_newest(&r->set, &r->begin, place->record, &gone))
+		return damage_at(r, why, &gone, 0);
 	return wait_here(r, false);
 }
 
@@ -579,6 +583,7 @@ static int choose_first(struct reader *r, int64_t from, struct failure *why)
 		return begin.place.segment_index != 0
 			       ? unreadable(r, why, error, &begin.place)
 			       : io_failure(r, why, error, "read its snapshots");
+	r->begin = begin;
 	if (begin.lowest == 0)
 		begin.lowest = begin.snapshot + 1;
 	vouch(r, begin.snapshot); /* the segments are listed again below */
@@ -592,7 +597,7 @@ static int choose_first(struct reader *r, int64_t from, struct failure *why)
 		r->next = last > count ? last - count + 1 : 1;
 	}
 	/* What is gone was asked for: was it given up rightly? */
-	if (r->next < begin.lowest && begin.place.what[0] != '\0')
+	if ((r->next < begin.lowest || r->begin.lowest == 0) && begin.place.what[0] != '\0')
 		return damage_at(r, why, &begin.place, 0);
 	if (r->next < begin.lowest)
 		r->next = begin.lowest;

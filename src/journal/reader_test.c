@@ -415,6 +415,38 @@ static void retention_is_not_damage(void **state)
 	build_deinit(&b);
 }
 
+/* As opening and verify say it; what there is, is shown first. */
+static void segments_that_must_be_there(void **state)
+{
+	struct build b;
+	struct server server;
+	char name[SEGMENT_NAME_SIZE];
+
+	(void)state;
+	build_init(&b);
+	build_segment(&b, 2);
+	build_save(&b, 1);
+	expect_damage(&b, 0, "record 1: the first segments are gone");
+	build_segment(&b, 1);
+	build_one(&b, 0, 3, 10);
+	build_save(&b, 1);
+	expect_all(&b, 0, 1, 3);
+	build_snapshot(&b, NAME_SNAPSHOT, 1);
+	expect_all(&b, 0, 1, 3);
+	expect_all(&b, 7, 7, 0);
+	segment_name(2, name);
+	assert_int_equal(file_remove(b.directory, name), 0);
+	expect_damage(&b, 3, "record 4: there is a snapshot, but no segment behind it");
+	server_start(&b, &server);
+	server_number(&server, 3);
+	expect_all(&b, 0, 1, 3);
+	server_kill(&server);
+	segment_name(1, name);
+	assert_int_equal(file_remove(b.directory, name), 0);
+	expect_damage(&b, 0, "record 4: there is a snapshot, but no segment behind it");
+	build_deinit(&b);
+}
+
 /* With the lock held, only what the number (or a header) says. */
 static void beside_a_server(void **state)
 {
@@ -821,6 +853,7 @@ int main(void)
 		cmocka_unit_test(deletion_between_two_records),
 		cmocka_unit_test(a_segment_reused_under_the_reader),
 		cmocka_unit_test(a_lock_file_that_comes_later),
+		cmocka_unit_test(segments_that_must_be_there),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

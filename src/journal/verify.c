@@ -31,6 +31,7 @@ struct verify {
 	struct segments set;
 	struct walk *walk;
 	struct continuity continuity;
+	struct beginning begin;
 	struct snapshot_file snapshots[2];
 	bool compared[2];
 	uint64_t reported_index; /* the last damaged place that was reported: none is reported twice */
@@ -487,7 +488,7 @@ static uint64_t index_of_first(const struct verify *v, uint64_t lowest)
 
 static int begin(struct verify *v, uint64_t *ret_lowest)
 {
-	struct beginning begin;
+	struct beginning *begin = &v->begin;
 	int held = lock_view_take(&v->lock);
 	int error;
 
@@ -503,16 +504,18 @@ static int begin(struct verify *v, uint64_t *ret_lowest)
 	if (v->set.count == 0 && v->lock.file < 0 && !v->lock.refused)
 		return failure_set(v->why, EXIT_NO_INPUT, 0, "journal %s: no journal is there",
 				   v->path);
-	error = beginning_find(&v->set, &begin);
+	error = beginning_find(&v->set, begin);
 	if (error != 0)
-		return begin.place.segment_index != 0 ? unreadable(v, error, &begin.place)
-						      : failed(v, error, "read its snapshots");
-	v->next = begin.lowest != 0 ? begin.lowest : begin.snapshot + 1;
+		return begin->place.segment_index != 0 ? unreadable(v, error, &begin->place)
+						       : failed(v, error, "read its snapshots");
+	v->next = begin->lowest != 0 ? begin->lowest : begin->snapshot + 1;
 	*ret_lowest = v->next;
-	if (begin.place.what[0] != '\0') {
-		damage(v, &begin.place, 0);
-		v->hole_before = index_of_first(v, begin.lowest);
-		v->lost += begin.place.last_record - begin.place.record + 1;
+	if (begin->place.what[0] != '\0') {
+		damage(v, &begin->place, 0);
+		if (begin->lowest != 0) {
+			v->hole_before = index_of_first(v, begin->lowest);
+			v->lost += begin->place.last_record - begin->place.record + 1;
+		}
 	}
 	if (continuity_init(&v->continuity, v->next) != 0)
 		return failed(v, -ENOMEM, "verify");
@@ -523,10 +526,28 @@ static int begin(struct verify *v, uint64_t *ret_lowest)
 	return restart_walk(v, false);
 }
 
+static int check_newest(struct verify *v)
+{
+	struct walk_place place;
+	int changed;
+
+	if (!beginning_lacks_newest(&v->set, &v->begin, v->next, &place))
+		return 0;
+	/* A server may have been started meanwhile, and the snapshot be its. */
+	changed = segments_changed(&v->set);
+	if (changed < 0)
+		return failed(v, changed, "list its directory");
+	if (changed == 0)
+		damage(v, &place, 0);
+	return 0;
+}
+
 static int finish(struct verify *v, uint64_t lowest)
 {
 	int error = compare_snapshots(v, lowest);
 
+	if (error == 0 && v->limit == UINT64_MAX)
+		error = check_newest(v);
 	if (error == 0 && v->limit == UINT64_MAX)
 		check_last_headers(v);
 	if (error == 0)

@@ -486,6 +486,73 @@ static void the_seam_behind_a_snapshot(void **state)
 	build_deinit(&b);
 }
 
+static void remove_segment(struct build *b, uint64_t index)
+{
+	char name[SEGMENT_NAME_SIZE];
+
+	segment_name(index, name);
+	assert_int_equal(file_remove(b->directory, name), 0);
+}
+
+/* Behind a snapshot there is always a segment; opening refuses without one, though it may have held nothing. */
+static void the_segment_behind_a_snapshot(void **state)
+{
+	struct build b;
+	int file;
+
+	(void)state;
+	build_init(&b);
+	build_segment(&b, 1);
+	build_one(&b, 0, 3, 10);
+	build_save(&b, 0);
+	build_segment(&b, 2);
+	build_one(&b, 0, 2, 10);
+	build_save(&b, 0);
+	build_snapshot(&b, NAME_SNAPSHOT_OLD, 1);
+	build_snapshot(&b, NAME_SNAPSHOT, 2);
+	build_segment(&b, 3);
+	build_save(&b, 1);
+	build_lock(&b, 5);
+	expect_good(&b, "5 records in 3 segments");
+	remove_segment(&b, 3);
+	expect_damage(&b, "damage: record 6: there is a snapshot, but no segment behind it\n");
+	/* A server may be making it. */
+	assert_int_equal(file_open(b.directory, NAME_LOCK, FILE_WRITE, &file), 0);
+	assert_int_equal(file_lock(file, true), 0);
+	expect_good(&b, "5 records in 2 segments");
+	file_close(file);
+	/* The older snapshot alone has one behind it. */
+	assert_int_equal(file_remove(b.directory, NAME_SNAPSHOT), 0);
+	expect_good(&b, "5 records in 2 segments");
+	remove_segment(&b, 1);
+	remove_segment(&b, 2);
+	build_lock(&b, 0);
+	expect_damage(&b, "there is a snapshot, but no segment behind it\n");
+	build_deinit(&b);
+}
+
+/* The first segment has index 1, and records or a seal: it does not go without a trace. */
+static void unused_segments_alone(void **state)
+{
+	struct build b;
+	int file;
+
+	(void)state;
+	build_init(&b);
+	build_segment(&b, 2);
+	build_save(&b, 1);
+	expect_damage(&b, "damage: record 1: the first segments are gone");
+	build_lock(&b, 0);
+	assert_int_equal(file_open(b.directory, NAME_LOCK, FILE_WRITE, &file), 0);
+	assert_int_equal(file_lock(file, true), 0);
+	expect_good(&b, "0 records in 1 segments");
+	file_close(file);
+	build_segment(&b, 1);
+	build_save(&b, 1);
+	expect_good(&b, "0 records in 2 segments");
+	build_deinit(&b);
+}
+
 static void beside_a_server(void **state)
 {
 	struct build b;
@@ -523,6 +590,8 @@ int main(void)
 		cmocka_unit_test(a_seal_moves_no_number),
 		cmocka_unit_test(a_snapshot_of_another_journal),
 		cmocka_unit_test(the_seam_behind_a_snapshot),
+		cmocka_unit_test(the_segment_behind_a_snapshot),
+		cmocka_unit_test(unused_segments_alone),
 		cmocka_unit_test(beside_a_server),
 	};
 

@@ -361,6 +361,8 @@ class Journal:
         self.checked = first
         if uncovered:
             self.damaged(1, self.live[0], 0, f"records 1..{self.lowest - 1} are missing, and no snapshot covers them")
+        if self.segments and not (self.live or self.snapshots) and self.segments[0].index != 1:
+            self.damaged(1, self.segments[0], 0, "the first segments are gone")
         ids = [s.journal for s in self.segments if s.valid]
         for thing in self.segments + self.snapshots:
             if getattr(thing, "valid", True) and thing.journal != (ids or [thing.journal])[0]:
@@ -390,6 +392,9 @@ class Journal:
                 self.damaged(e if segment.index > highest else min(e, doubt), segment, 0, "segment header")
         if e <= min(self.claim, self.shown):
             self.damaged(e, *where)
+        elif self.snapshots and self.shown == INFINITY and \
+                max([0] + [s.index for s in self.segments]) <= max(s.segment for s in self.snapshots):
+            self.damaged(e, "none", 0, "no segment behind the snapshot")
         if not self.damages:
             for snapshot in self.covering:
                 self.compare(snapshot)
