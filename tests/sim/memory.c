@@ -25,6 +25,7 @@ void __real_free(void *memory);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *memory, size_t size);
+void *__wrap_reallocarray(void *memory, size_t count, size_t size);
 void __wrap_free(void *memory);
 char *__wrap_strdup(const char *text);
 
@@ -294,6 +295,13 @@ void *__wrap_realloc(void *old, size_t size)
 	start = old != NULL ? heap_resize(memory, old, size) : __real_malloc(size);
 	must(start != NULL);
 	return keep(memory, start, size, HEAP);
+}
+
+void *__wrap_reallocarray(void *old, size_t count, size_t size)
+{
+	size_t whole;
+
+	return __builtin_mul_overflow(count, size, &whole) ? NULL : __wrap_realloc(old, whole);
 }
 
 void __wrap_free(void *start)
