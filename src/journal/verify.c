@@ -1,7 +1,9 @@
 /* verify: check every byte that is promised, beside a running server too, and say what is damaged and where.
  *
  * The same walk as everybody's; where it stops, and a claim says that the record was durable, verify reports the place and goes on behind
- * it (walk_resync). What the walk does not read (dead parts, tails, spares) is read for claims. */
+ * it (walk_resync). What the walk does not read (dead parts, tails, spares) is read for claims.
+ *
+ * It is one concept, a little above the usual length: what is told in lines follows the walk's order, and shares its state. */
 #include "journal/verify.h"
 
 #include <errno.h>
@@ -486,6 +488,17 @@ static uint64_t index_of_first(const struct verify *v, uint64_t lowest)
 	return index_at(v, position);
 }
 
+/* A server is there, and its lock file says nothing: it is opening, or between two stores. Then what is claimed in headers is promised. */
+static int find_limit(struct verify *v)
+{
+	int error = 0;
+
+	for (uint32_t i = 0; i < v->set.count && error == 0; i++)
+		error = read_rest(v, &v->set.list[i], 0);
+	v->limit = v->claim;
+	return error;
+}
+
 static int begin(struct verify *v, uint64_t *ret_lowest)
 {
 	struct beginning *begin = &v->begin;
@@ -498,6 +511,8 @@ static int begin(struct verify *v, uint64_t *ret_lowest)
 	v->limit = held == 0 ? lock_view_number(&v->lock) : UINT64_MAX;
 	claim(v, lock_view_number(&v->lock));
 	error = segments_load(v->directory, &v->set, v->why);
+	if (error == 0 && v->limit == 0)
+		error = find_limit(v);
 	if (error != 0)
 		return error;
 	v->set.quick = held == 0;

@@ -574,6 +574,27 @@ static void beside_a_server(void **state)
 	build_deinit(&b);
 }
 
+/* A server is there, and its lock file says nothing yet: it is opening, after a power cut perhaps. What headers claim is promised all
+ * the same. */
+static void beside_a_server_without_a_number(void **state)
+{
+	static const uint8_t nothing[LOCK_SIZE];
+	struct build b;
+	int file;
+
+	(void)state;
+	build_init(&b);
+	three_segments(&b);
+	build_file(&b, NAME_LOCK, nothing, sizeof(nothing));
+	assert_int_equal(file_open(b.directory, NAME_LOCK, FILE_WRITE, &file), 0);
+	assert_int_equal(file_lock(file, true), 0);
+	expect_good(&b, "13 records in 3 segments");
+	build_flip(&b, 1, b.batches[0].offset + 130, 1);
+	expect_damage(&b, "records 1..3: frame checksum");
+	file_close(file);
+	build_deinit(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -593,6 +614,7 @@ int main(void)
 		cmocka_unit_test(the_segment_behind_a_snapshot),
 		cmocka_unit_test(unused_segments_alone),
 		cmocka_unit_test(beside_a_server),
+		cmocka_unit_test(beside_a_server_without_a_number),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
