@@ -1,5 +1,5 @@
-/* Broken on purpose, to see whether the tests notice. MUTANT(n) stands in the one place of the rule that mutant n breaks; what
- * each one is, and what catches it, is told in tests/mutants/mutants.py.
+/* Broken on purpose, to see whether the tests notice. MUTANT(n) stands in the place of the rule that mutant n breaks, or in both where
+ * two guards keep it; what each one is, and what catches it, is told in tests/mutants/mutants.py.
  *
  * In every normal build it is a constant 0, and the compiler leaves nothing of it. -DROGER_MUTANT=7 builds mutant 7;
  * `meson setup -Dmutants=true` builds all of them, and the environment variable ROGER_MUTANT chooses one when the program
