@@ -35,7 +35,18 @@ uint64_t hash_bytes(uint64_t hash, const void *data, size_t size)
 {
 	const uint8_t *bytes = data;
 	size_t step = size > 8192 ? 8 * (size / 8192) : 8;
+	uint64_t lanes[4] = { 0 }; /* the processor multiplies them all at once */
 
+	for (; step == 8 && size >= 32; size -= 32, bytes += 32)
+		for (unsigned k = 0; k < 4; k++) {
+			uint64_t word;
+
+			memcpy(&word, bytes + 8 * k, 8);
+			lanes[k] = (lanes[k] ^ word) * 0x9e3779b97f4a7c15;
+			lanes[k] ^= lanes[k] >> 32;
+		}
+	for (unsigned k = 0; k < 4; k++)
+		hash = (hash ^ lanes[k]) * (lanes[k] | 1);
 	for (; size >= step; size -= step, bytes += step) {
 		uint64_t word;
 
