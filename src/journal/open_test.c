@@ -87,8 +87,10 @@ static void write_snapshot(const struct snapshot_entry *entries, uint64_t count)
 
 static void snapshot_says_twice(void)
 {
-	struct snapshot_entry twice[2] = { { .stream = build_stream(0), .last_seq = 3 },
-					   { .stream = build_stream(0), .last_seq = 3 } };
+	struct snapshot_entry twice[2] = {
+		{ .stream = build_stream(0), .last_seq = 3, .record = 3 },
+		{ .stream = build_stream(0), .last_seq = 3, .record = 3 }
+	};
 
 	build_three();
 	write_snapshot(twice, 2);
@@ -96,7 +98,7 @@ static void snapshot_says_twice(void)
 
 static void snapshot_says_number_0(void)
 {
-	struct snapshot_entry entry = { .stream = build_stream(0) };
+	struct snapshot_entry entry = { .stream = build_stream(0), .record = 3 };
 
 	build_three();
 	write_snapshot(&entry, 1);
@@ -105,7 +107,25 @@ static void snapshot_says_number_0(void)
 static void snapshot_says_too_much(void)
 {
 	struct snapshot_entry entry = { .stream = build_stream(0),
-					.last_seq = (uint64_t)SEQ_MAX + 1 };
+					.last_seq = (uint64_t)SEQ_MAX + 1,
+					.record = 3 };
+
+	build_three();
+	write_snapshot(&entry, 1);
+}
+
+static void snapshot_says_record_0(void)
+{
+	struct snapshot_entry entry = { .stream = build_stream(0), .last_seq = 3 };
+
+	build_three();
+	write_snapshot(&entry, 1);
+}
+
+/* A client would be told of a record that nothing covers. */
+static void snapshot_says_later_record(void)
+{
+	struct snapshot_entry entry = { .stream = build_stream(0), .last_seq = 3, .record = 6 };
 
 	build_three();
 	write_snapshot(&entry, 1);
@@ -279,6 +299,8 @@ static const struct row rows[] = {
 	{ "a stream twice in a snapshot", snapshot_says_twice, 0, "snapshot: an entry makes no sense" },
 	{ "number 0 in a snapshot", snapshot_says_number_0, 0, "snapshot: an entry makes no sense" },
 	{ "no number in a snapshot", snapshot_says_too_much, 0, "snapshot: an entry makes no sense" },
+	{ "record 0 in a snapshot", snapshot_says_record_0, 0, "snapshot: an entry makes no sense" },
+	{ "a record behind a snapshot", snapshot_says_later_record, 0, "snapshot: an entry makes no sense" },
 	{ "the first segment gone", first_segment_gone, 0, "its first segments are gone" },
 	{ "the first segment given up", first_segment_rightly_gone, 7, NULL },
 	{ "a segment in the middle gone", middle_segment_gone, 0, "1.seg offset 12288: records 4..4: zeros; records up to 5" },
