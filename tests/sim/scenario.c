@@ -26,6 +26,7 @@ struct plot {
 	uint64_t steps;
 	uint64_t crash_at;
 	uint64_t names;          /* ... but not before so many names have been changed; 0: at once */
+	uint64_t reuses;         /* ... but not before so many segments have been used again; 0: at once */
 	bool is_haunted;         /* ... but right after a start, in the midst of opening */
 	unsigned crashes_left;
 	unsigned starts;         /* of the server: as far as it was looked at */
@@ -34,17 +35,21 @@ struct plot {
 
 /* --- crashes */
 
-/* When the next crash comes: after so many steps, soon after a name was changed (segments and snapshots come and go by that), or as soon
- * as a server opens the journal. */
+/* When the next crash comes: after so many steps, soon after a name was changed (segments and snapshots come and go by that), soon after a
+ * segment was used again, or as soon as a server opens the journal. */
 static void draw_crash(struct plot *plot)
 {
 	static const uint64_t lives[] = { 20, 100, 300, 1000, 2000, 4000 };
 
 	plot->crash_at = plot->steps + 1 + world_draw(lives[world_draw(6)]);
 	plot->is_haunted = world_draw(5) == 0;
-	plot->names = 0;
-	if (!plot->is_haunted && world_draw(4) == 0)
+	plot->names = plot->reuses = 0;
+	if (plot->is_haunted)
+		return;
+	if (world_draw(4) == 0)
 		plot->names = disk_name_changes(plot->stage->disk) + world_between(1, 12);
+	else if (plot->stage->config.journal.keep_bytes != 0 && world_draw(4) == 0)
+		plot->reuses = fault_counts[FAULT_SEGMENT_REUSED] + world_between(1, 3);
 }
 
 static bool is_time(struct plot *plot)
@@ -58,12 +63,16 @@ static bool is_time(struct plot *plot)
 	} else if (plot->names > 0 && disk_name_changes(stage->disk) >= plot->names) {
 		plot->names = 0;
 		plot->crash_at = plot->steps + world_draw(delays[world_draw(3)]);
+	} else if (plot->reuses > 0 && fault_counts[FAULT_SEGMENT_REUSED] >= plot->reuses) {
+		plot->reuses = 0;
+		plot->crash_at = plot->steps + world_draw(delays[world_draw(3)]);
 	}
 	plot->starts = stage->servers[0].starts;
 	if (plot->steps < plot->crash_at)
 		return false;
 	/* What it waits for may never come. */
-	return (plot->names == 0 && !plot->is_haunted) || plot->steps >= plot->crash_at + WAIT_MOST;
+	return (plot->names == 0 && plot->reuses == 0 && !plot->is_haunted) ||
+	       plot->steps >= plot->crash_at + WAIT_MOST;
 }
 
 static void boot(void *context, uint64_t unused)
