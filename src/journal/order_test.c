@@ -8,8 +8,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "journal/lock_view.h"
 #include "journal/journal_testing.h"
+#include "journal/lock_view.h"
 
 enum { FILES_MAX = 100 };
 

@@ -1,8 +1,8 @@
 /* crashes: a crash after every single I/O operation of some scripted workloads, and a recovery from each.
  *
  * A workload runs as a seed does, without faults. After each operation on the disk the process forks: the children crash there (a kill; a
- * power cut that keeps all, none, or a single one of the unsynced things), a server recovers, everything is checked; the parent goes on to the next
- * operation. And the same workloads once more for each n with the n-th operation, or the n-th allocation, failing: once, and for good. */
+ * power cut that keeps all, none, or a single one of the unsynced things), a server recovers, everything is checked; the parent goes on
+ * to the next operation. And the same workloads once more for each n with the n-th operation, or the n-th allocation, failing: once, and for good. */
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -77,14 +77,15 @@ enum {
 	VARIANTS = 6, /* each workload with so many seeds: other latencies, other numbers of writes in flight */
 };
 
-static struct {
+struct shared {
 	_Atomic uint64_t next;
 	_Atomic uint64_t recoveries;
 	_Atomic uint64_t faults;
 	_Atomic uint64_t failed;
-} *shared;
+};
 
-static FILE *report;            /* the screen: what the programs under test print goes elsewhere */
+static struct shared *shared;
+static FILE *report;             /* the screen: what the programs under test print goes elsewhere */
 static uint64_t mine_recoveries; /* of this worker */
 static uint64_t mine_faults;
 
@@ -238,7 +239,8 @@ static void crash_here(uint64_t number)
 	for (unsigned i = 0; i < unsynced; i++, count_recovery()) {
 		struct crash one = { true, SURVIVE_ONE, i };
 
-		in_child(recover_in_child, &one, "power cut that keeps one, after operation", number);
+		in_child(recover_in_child, &one, "power cut that keeps one, after operation",
+			 number);
 	}
 }
 

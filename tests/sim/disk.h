@@ -53,8 +53,8 @@ bool disk_is_broken(const struct disk *disk);
  * its own fault kinds (bit flipped, sector zeroed). Misdirected and stale blocks happen to writes by themselves. */
 bool disk_corrupt(struct disk *disk);
 
-/* The n-th operation from now on (reads, writes, flushes, names: each call of the file door and each io_write) fails with `error`; forever: and all after
- * it. 0: none. The count so far is disk_operations. */
+/* The n-th operation from now on (reads, writes, flushes, names: each call of the file door and each io_write) fails with `error`;
+ * forever: and all after it. 0: none. The count so far is disk_operations. */
 void disk_fail_operation(struct disk *disk, uint64_t n, int error, bool forever);
 uint64_t disk_operations(const struct disk *disk);
 
@@ -75,8 +75,8 @@ struct disk_write *disk_write_begin(int file, const void *data, size_t size, uin
 				    bool dsync, void (*done)(void *context, int result),
 				    void *context);
 
-/* Nobody waits for it any more (its process has been killed): it takes a copy of its data, and lands, wholly, in part or not, perhaps after the next
- * server has started. */
+/* Nobody waits for it any more (its process has been killed): it takes a copy of its data, and lands, wholly, in part or not, perhaps
+ * after the next server has started. */
 void disk_write_abandon(struct disk_write *write);
 
 /* --- for the checks: what is certain */

@@ -8,7 +8,7 @@
 struct fiber;
 struct process;
 
-/* A new thread of `process`; it begins at that time. `ended` is called from the world when `run` has returned (or fiber_leave was called). */
+/* A new thread of `process`; it begins now. `ended` is called from the world when `run` has returned (or fiber_leave was called). */
 struct fiber *fiber_create(struct process *process, void (*run)(void *argument), void *argument,
 			   void (*ended)(struct process *process, struct fiber *fiber));
 

@@ -4,8 +4,8 @@
 
 #include "stage.h"
 
-/* Faults stop; what is left to send arrives (liveness), or everybody is stopped; then the journal is read as a whole, the power is cut once more, a
- * server opens it again, and it is read once more. */
+/* Faults stop; what is left to send arrives (liveness), or everybody is stopped; then the journal is read as a whole, the power is cut
+ * once more, a server opens it again, and it is read once more. */
 void finale_run(struct stage *stage, uint64_t *ret_records);
 
 /* Only a part of it: everybody is stopped, a server opens the journal, it is read. */

@@ -88,7 +88,7 @@ static void work(unsigned number)
 {
 	int out = dup(STDOUT_FILENO);
 
-	if (!options.verbose && (freopen(shared->workers[number].log, "w", stderr) == NULL ||
+	if (!options.verbose && (freopen(shared->workers[number].log, "a", stderr) == NULL ||
 				 freopen("/dev/null", "w", stdout) == NULL))
 		_exit(2);
 	setvbuf(stderr, NULL, _IONBF, 0);

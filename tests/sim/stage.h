@@ -120,7 +120,8 @@ void stage_stop_clients(struct stage *stage);
 void stage_cast(struct stage *stage);
 
 /* One sender; count: the messages of each run, 0: drawn for each. */
-void client_cast(struct stage *stage, unsigned i, enum client_kind kind, size_t most, uint64_t count);
+void client_cast(struct stage *stage, unsigned i, enum client_kind kind, size_t most,
+		 uint64_t count);
 
 /* Is the server listening (or has it refused to, for good)? */
 bool stage_server_is_up(const struct stage *stage);

@@ -155,7 +155,8 @@ static struct event take_first(void)
 	for (;;) {
 		size_t child = 2 * i + 1;
 
-		if (child + 1 < world.count && is_before(&world.heap[child + 1], &world.heap[child]))
+		if (child + 1 < world.count &&
+		    is_before(&world.heap[child + 1], &world.heap[child]))
 			child++;
 		if (child >= world.count || !is_before(&world.heap[child], &last))
 			break;
