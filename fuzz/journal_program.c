@@ -59,6 +59,7 @@ struct program {
 	uint64_t lock_number;
 	size_t at;            /* in the current image */
 	bool in_commit;
+	bool given_up;        /* what a snapshot covers has been deleted */
 	bool lock_present;
 	enum journal_made made;
 	uint32_t next_flags;
@@ -114,6 +115,14 @@ static void end_commit(struct program *p)
 	p->in_commit = false;
 }
 
+/* Opening deletes the unused spares of earlier processes, and only then is anything given up. */
+static void delete_unused(struct program *p)
+{
+	for (unsigned i = 0; p->given_up && i + 1 < p->image_count; i++)
+		if (p->images[i].used == p->images[i].block_size)
+			p->images[i].removed = true;
+}
+
 static void begin_segment(struct program *p, uint8_t how)
 {
 	uint64_t index = p->image_count == 0 ? 1 : current(p)->index + 1 + how % 3;
@@ -131,6 +140,7 @@ static void begin_segment(struct program *p, uint8_t how)
 	encode_segment(image);
 	p->f = p->record;
 	p->at = image->used = image->size = image->block_size;
+	delete_unused(p);
 }
 
 /* Room for a batch with `bytes` of frames? */
@@ -328,7 +338,8 @@ static void retire(struct program *p, unsigned which)
 {
 	for (unsigned i = 0; p->snapshots[which].present && i < p->image_count; i++)
 		if (p->images[i].index <= p->snapshots[which].header.segment_index)
-			p->images[i].removed = true;
+			p->images[i].removed = p->given_up = true;
+	delete_unused(p);
 }
 
 /* --- steps that spoil */
