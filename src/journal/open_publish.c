@@ -285,11 +285,16 @@ static bool is_live(struct opening *o, uint32_t at)
 {
 	const struct segment *segment = &o->set.list[at];
 
-	return segment->first != 0 ? segment->first < live_bound(o, at) : !is_unused(o, at);
+	if (segment->first != 0)
+		return segment->first < live_bound(o, at);
+	/* What its header would tell of is dead, as the claims in lower segments show. These may go now, so it must, too. */
+	if (segment->header_fault != FORMAT_OK && live_bound(o, at) <= segment->doubt)
+		return false;
+	return !is_unused(o, at);
 }
 
 /* J7: what holds no live record goes. The newest first: whatever fails from here on, this opening leaves its new segment behind, and the
- * next one must get as far as to delete it, however often that is tried. */
+ * next one must get as far as to delete it, however often that is tried. And a bad header goes before the claims that excuse it. */
 static int delete_dead(struct opening *o)
 {
 	int error = 0;

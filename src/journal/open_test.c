@@ -423,6 +423,34 @@ static void test_a_reader_holds_the_lock(void **state)
 	build_deinit(&b);
 }
 
+/* A bad header is no damage as long as the claims of a dead segment below say so: opening deletes both, or the next one would refuse. */
+static void test_a_bad_header_goes_with_its_excuse(void **state)
+{
+	(void)state;
+	build_init(&b);
+	strcpy(path, b.path);
+	build_segment(&b, 1);
+	build_one(&b, 0, 3, 10);
+	build_save(&b, 0);
+	b.durable = 3;
+	for (uint64_t index = 2; index <= 3; index++) {
+		build_segment(&b, index);
+		build_seal(&b);
+		build_save(&b, 0);
+	}
+	build_flip(&b, 3, 20, 1);
+	build_segment(&b, 4);
+	build_one(&b, 0, 1, 10);
+	build_save(&b, 0);
+	for (int i = 0; i < 3; i++) {
+		struct journal *j = open_it();
+
+		assert_int_equal(journal_next_record(j), 5);
+		kill_it(j);
+	}
+	build_deinit(&b);
+}
+
 /* keep-free: a number of bytes, a part of the file system, or the default of 5 %, at most 1 GiB. */
 static void test_keep_free(void **state)
 {
@@ -456,6 +484,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_opening, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_reader_holds_the_lock, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_bad_header_goes_with_its_excuse, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_keep_free, set_up, tear_down),
 	};
 
