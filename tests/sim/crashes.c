@@ -2,7 +2,8 @@
  *
  * A workload runs as a seed does, without faults. After each operation on the disk the process forks: the children crash there (a kill; a
  * power cut that keeps all, none, or a single one of the unsynced things), a server recovers, everything is checked; the parent goes on
- * to the next operation. And the same workloads once more for each n with the n-th operation, or the n-th allocation, failing: once, and for good. */
+ * to the next operation. And the same workloads once more for each n with the n-th operation, or the n-th allocation, failing: once, and
+ * for good. */
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
