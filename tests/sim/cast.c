@@ -71,7 +71,7 @@ void client_cast(struct stage *stage, unsigned i, enum client_kind kind, size_t 
 static void draw_client(struct stage *stage, unsigned i)
 {
 	static const enum client_kind kinds[] = {
-		CLIENT_RESUME, CLIENT_NEXT,      CLIENT_RESUME, CLIENT_RAW,
+		CLIENT_RESUME, CLIENT_NEXT,      CLIENT_EPHEMERAL, CLIENT_RAW,
 		CLIENT_NEXT,   CLIENT_EPHEMERAL, CLIENT_LINE,   CLIENT_WHOLE,
 	};
 	enum client_kind kind = i < 2 ? kinds[i] : kinds[world_draw(8)];

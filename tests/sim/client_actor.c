@@ -130,6 +130,8 @@ static void plan_run(struct client_actor *actor)
 
 	if (is_plain(actor))
 		count = world_between(1, ARGUMENTS_MAX);
+	if (actor->kind == CLIENT_EPHEMERAL)
+		count *= 3; /* it takes a while, so that things happen in the midst of it */
 	if (actor->count > 0)
 		count = actor->count;
 	if (actor->is_twin) {
