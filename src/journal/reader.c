@@ -46,7 +46,8 @@ struct reader {
 	bool set_loaded;
 	struct beginning begin;   /* as it was when the reader was opened */
 	struct walk *walk;
-	uint64_t next;            /* the record to show next */
+	uint64_t next;            /* the record that comes next */
+	uint64_t first;           /* the first one to show: those before it are only passed over */
 	uint64_t vouched;
 	struct walk_batch batch;  /* while `holding`: its records from `index` on are still to be shown */
 	bool holding;
@@ -480,6 +481,8 @@ int reader_next(struct reader *r, struct record *ret, struct failure *why)
 			if (r->next <= r->vouched)
 				lock_view_give(&r->lock);
 			show(r, ret);
+			if (ret->number < r->first)
+				continue;
 			return 1;
 		}
 		result = walk_next(r->walk, &r->batch, &place);
@@ -529,6 +532,8 @@ static int find_last(struct reader *r, uint64_t lowest, bool held, uint64_t *ret
 		if (r->set.list[i].first > from &&
 		    r->set.list[i].first < segments_bound(&r->set, i))
 			from = r->set.list[i].first;
+	if (from > r->vouched + 1) /* what nothing vouches for ends at the first hole, also if that is in an older segment */
+		from = r->vouched + 1 > lowest ? r->vouched + 1 : lowest;
 	r->next = from;
 	result = reload(r, RELOAD_NEWEST, why);
 	if (result != 0)
@@ -587,6 +592,9 @@ static int choose_first(struct reader *r, int64_t from, struct failure *why)
 	if (begin.lowest == 0)
 		begin.lowest = begin.snapshot + 1;
 	vouch(r, begin.snapshot); /* the segments are listed again below */
+	error = look_ahead(r, why);
+	if (error != 0)
+		return error;
 	r->next = from > 0 ? (uint64_t)from : 1;
 	if (from < 0) {
 		uint64_t count = (uint64_t)0 - (uint64_t)from;
@@ -599,10 +607,13 @@ static int choose_first(struct reader *r, int64_t from, struct failure *why)
 	/* What is gone was asked for: was it given up rightly? */
 	if ((r->next < begin.lowest || r->begin.lowest == 0) && begin.place.what[0] != '\0')
 		return damage_at(r, why, &begin.place, 0);
+	/* Above what is vouched for each record stands on all before it, so these are walked over, too. */
+	r->first = r->next;
+	if (r->next > r->vouched + 1)
+		r->next = r->vouched + 1;
 	if (r->next < begin.lowest)
 		r->next = begin.lowest;
-	error = reload(r, RELOAD_NEWEST, why);
-	return error == 0 ? look_ahead(r, why) : error;
+	return reload(r, RELOAD_NEWEST, why);
 }
 
 int reader_open(const char *path, int64_t from, struct reader **ret, struct failure *why)

@@ -238,6 +238,41 @@ static void a_lock_file_that_is_being_made(void **state)
 	build_deinit(&b);
 }
 
+/* Nothing claims anything, record 3 is not whole, and segment 2 goes on behind it: a commit that landed before an older one. The next server
+ * will not find it, wherever a reader begins. */
+static void not_behind_a_hole(void **state)
+{
+	static const struct {
+		int64_t from;
+		uint64_t first; /* 0: nothing is shown */
+	} rows[] = { { 0, 1 }, { 1, 1 },  { 2, 2 },  { 3, 0 }, { 4, 0 },
+		     { 5, 0 }, { -1, 2 }, { -2, 1 }, { -9, 1 } };
+	struct failure why = { 0 };
+	struct record record;
+	struct reader *reader;
+	struct build b;
+
+	(void)state;
+	build_init(&b);
+	for (unsigned segment = 1; segment <= 2; segment++) {
+		build_segment(&b, segment);
+		for (unsigned i = 0; i < 3; i++)
+			build_one(&b, 0, 1, 100);
+		build_save(&b, 1);
+	}
+	build_flip(&b, 1, b.batches[2].offset + BATCH_HEADER_SIZE + FRAME_HEADER_SIZE, 1);
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		assert_int_equal(reader_open(b.path, rows[i].from, &reader, &why), 0);
+		for (uint64_t n = rows[i].first; n != 0 && n < 3; n++) {
+			assert_int_equal(next(reader, &record), 1);
+			assert_int_equal(record.number, n);
+		}
+		assert_int_equal(next(reader, &record), 0);
+		reader_close(reader);
+	}
+	build_deinit(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -246,6 +281,7 @@ int main(void)
 		cmocka_unit_test(a_segment_is_no_claim),
 		cmocka_unit_test(reused_while_it_is_opened),
 		cmocka_unit_test(a_lock_file_that_is_being_made),
+		cmocka_unit_test(not_behind_a_hole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
