@@ -446,7 +446,7 @@ static int try_to_open(struct journal **ret, struct failure *why)
 
 	c.segment_size = world.segment_size;
 	c.keep_bytes = world.keep_bytes;
-	c.flush = FLUSH_FDATASYNC; /* no trials of the disk, whose number would depend on its speed */
+	c.flush = FLUSH_DSYNC; /* no trials of the disk, whose number would depend on its speed */
 	return journal_open(&c, &door, ret, why);
 }
 

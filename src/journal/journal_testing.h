@@ -82,6 +82,7 @@ static struct journal_config config(void)
 {
 	return (struct journal_config){
 		.path = path,
+		.flush = FLUSH_DSYNC, /* several in flight, whatever is faster on this disk */
 		.streams_max = 10,
 		.connections_max = 10,
 		.message_max = 4096,

@@ -77,6 +77,33 @@ static void test_a_commit_that_overtakes(void **state)
 	kill_it(j);
 }
 
+/* With a flush of the whole file there is one at a time: when it fails, no other one's data can go with it and then pass for flushed. */
+static void test_one_flush_at_a_time(void **state)
+{
+	struct journal_config c = config();
+	struct stream_state s;
+	struct journal_stream a;
+	struct journal *j;
+
+	(void)state;
+	door.writes_max = 3;
+	c.flush = FLUSH_FDATASYNC;
+	j = open_with(&c);
+	a = open_stream(j, "a", &s);
+	for (uint64_t n = 1; n <= 3; n++) {
+		append_ok(j, "a", a, 1, 10);
+		journal_turn(j);
+		assert_int_equal(door.write_count, 1);
+	}
+	finish_write(j, 0);
+	assert_int_equal(journal_durable(j), 1);
+	journal_turn(j);
+	assert_int_equal(door.write_count, 1);
+	finish_write(j, 0);
+	assert_int_equal(journal_durable(j), 3);
+	kill_it(j);
+}
+
 /* A commit claims what was durable when it was submitted, not what stands before it. */
 static void test_what_a_commit_claims(void **state)
 {
@@ -280,6 +307,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		ROW(test_a_commit_that_overtakes),
+		ROW(test_one_flush_at_a_time),
 		ROW(test_what_a_commit_claims),
 		ROW(test_retention_waits_for_both_snapshots),
 		ROW(test_retention_waits_for_a_snapshot),

@@ -233,11 +233,18 @@ static struct staging *oldest_ready(struct journal *j)
 	return NULL;
 }
 
+/* A flush that fails may take with it what another commit has written and not flushed yet, whose own flush then succeeds, and tells of it
+ * perhaps before the failure is known. So where a commit is a write and a flush of the whole file, only one is in flight (J1, J2). */
+static unsigned flying_max(const struct journal *j)
+{
+	return j->how == IO_WRITE_FLUSH ? 1 : j->writes_max;
+}
+
 void staging_submit(struct journal *j)
 {
 	struct staging *s = oldest_ready(j);
 
-	if (j->flying >= j->writes_max)
+	if (j->flying >= flying_max(j))
 		return;
 	if (s == NULL) {
 		staging_close(j);
