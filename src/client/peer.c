@@ -323,6 +323,9 @@ static void on_dial(struct client *c, enum dial_result result, const struct fail
 		client_enter(c, PHASE_OPEN);
 		c->heard_ns = c->now_ns;
 		c->send_broken = false;
+		/* The machine may have slept for half a day while we connected. */
+		if (!renew_stream(c))
+			break;
 		io_tune(c->io, c->dial.socket, IO_KEEPALIVE_S, KEEPALIVE_IDLE_S);
 		io_receive(c->io, c->dial.socket, true);
 		sender_opened(&c->sender);
