@@ -50,7 +50,7 @@ sanitize:
 lint:
 	@scripts/lint
 
-proof:
+proof: all
 	@scripts/python scripts/proof.py $(ARGS)
 
 sim:
@@ -62,7 +62,7 @@ mutants:
 enumerate:
 	@scripts/python tests/enumerate/run.py $(ARGS)
 
-crash:
+crash: all
 	@scripts/python tests/crash/run.py --rounds $(ROUNDS) $(ARGS)
 
 fuzz:

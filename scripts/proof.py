@@ -2,7 +2,8 @@
 
 usage: scripts/python scripts/proof.py [STAGE...]
 
-Stages, all by default: sim, traces, mutants, enumerate, crash, fuzz, coverage. At most 25 minutes on two cores. The last line is
+Stages, all by default: sim, traces, mutants, enumerate, crash, m1 (the power cuts must notice an ack before the write), fuzz,
+coverage. At most 25 minutes on two cores. The last line is
 `N passed, N failed, N skipped` over all of them (the simulator's seeds are one); the exit status 1 when one failed.
 """
 
@@ -24,9 +25,11 @@ STAGES = {
     "mutants": ["tests/mutants/run.py"],
     "enumerate": ["tests/enumerate/run.py"],
     "crash": ["tests/crash/run.py", "--kills", "100", "--rounds", "30"],
+    "m1": ["tests/crash/run.py", "--only", "power", "--rounds", "5", "--expect-failure", "--roger", "build-mutants/roger"],
     "fuzz": ["fuzz/run.py", "--seconds", "60"],
     "coverage": ["scripts/coverage.py"],
 }
+ENVIRONMENT = {"m1": {"ROGER_MUTANT": "1"}}
 TOTALS = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
 SEEDS = re.compile(r"^(\d+) seeds, (\d+) failed$")
 STAGE_TIMEOUT_S = 1500
@@ -36,7 +39,8 @@ def run(name):
     """The stage's output as it comes; its exit status and the last line that is not empty."""
     last = ""
     with subprocess.Popen([PYTHON, *STAGES[name]], cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, errors="replace") as process:
+                          stderr=subprocess.STDOUT, text=True, errors="replace",
+                          env=dict(os.environ, **ENVIRONMENT.get(name, {}))) as process:
         deadline = time.monotonic() + STAGE_TIMEOUT_S
         for line in process.stdout:
             print("   " + line, end="", flush=True)
