@@ -58,7 +58,8 @@ static int find_firsts(struct segments *set, struct beginning *ret)
 	return 0;
 }
 
-/* A segment below the first one that has records, and not a dead one: its header is damaged, or all of its batches. 1, 0 or -errno. */
+/* A segment that stood before the first one that has records, and is not dead: its header is damaged, or all of its batches. 1, 0 or
+ * -errno. */
 static int find_lost(struct segments *set, struct beginning *ret)
 {
 	for (uint32_t i = 0; i < set->count && ret->lowest != 0; i++) {
@@ -66,8 +67,8 @@ static int find_lost(struct segments *set, struct beginning *ret)
 		char what[100];
 		int lost;
 
-		if (s->first == ret->lowest)
-			break;
+		if (s->first != 0)
+			continue;
 		lost = segments_lost_first(set, i);
 		if (lost < 0)
 			return lost;

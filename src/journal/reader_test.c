@@ -101,12 +101,13 @@ static void expect_all(const struct build *b, int64_t from, uint64_t first, uint
 }
 
 /* `count` records are shown, and then this damage. */
-static void expect_damage(const struct build *b, uint64_t count, const char *text)
+static void expect_damage_from(const struct build *b, int64_t from, uint64_t count,
+			       const char *text)
 {
 	struct reader *reader;
 	struct failure why = { 0 };
 	uint64_t first, got = 0;
-	int result = reader_open(b->path, 0, &reader, &why);
+	int result = reader_open(b->path, from, &reader, &why);
 
 	if (result == 0) {
 		assert_int_equal(drain(reader, &first, &got, &why), -EBADMSG);
@@ -119,6 +120,11 @@ static void expect_damage(const struct build *b, uint64_t count, const char *tex
 	assert_true(got == count);
 	if (strstr(why.text, text) == NULL)
 		fail_msg("'%s' is not in '%s'", text, why.text);
+}
+
+static void expect_damage(const struct build *b, uint64_t count, const char *text)
+{
+	expect_damage_from(b, 0, count, text);
 }
 
 static void what_is_not_a_journal(void **state)
@@ -445,6 +451,56 @@ static void segments_that_must_be_there(void **state)
 	assert_int_equal(file_remove(b.directory, name), 0);
 	expect_damage(&b, 0, "record 4: there is a snapshot, but no segment behind it");
 	build_deinit(&b);
+}
+
+/* Below the segment in which the records begin stands one with a bad header, above or without a dead one that begins at the same record.
+ * Who asks for what may have stood in it hears of it, unless a snapshot of before says that it held nothing. */
+static void a_bad_header_below_the_beginning(void **state)
+{
+	static const struct {
+		const char *name;
+		bool dead;        /* there is a segment 1, and it begins where segment 3 does */
+		uint64_t covered; /* the last segment that the snapshot covers */
+		int64_t from;
+		uint64_t first;   /* what is shown, up to record 6; 0: damage */
+	} rows[] = {
+		{ "all", false, 3, 0, 0 },
+		{ "all, above a dead one", true, 3, 0, 0 },
+		{ "from the last that it may have held", true, 3, 4, 0 },
+		{ "from the first that it cannot have held", true, 3, 5, 5 },
+		{ "the last one", true, 3, -1, 6 },
+		{ "excused", false, 1, 0, 5 },
+		{ "excused, above a dead one", true, 1, 0, 5 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct build b;
+
+		print_message("%s\n", rows[i].name);
+		build_init(&b);
+		b.record = 5;
+		if (rows[i].covered == 1)
+			build_snapshot(&b, NAME_SNAPSHOT, 1);
+		for (uint64_t index = rows[i].dead ? 1 : 2; index <= 3; index++) {
+			b.record = 5;
+			build_segment(&b, index);
+			build_one(&b, (unsigned)index, 2, 10);
+			build_save(&b, 1);
+		}
+		build_flip(&b, 2, 20, 1);
+		if (rows[i].covered == 3)
+			build_snapshot(&b, NAME_SNAPSHOT, 3);
+		build_segment(&b, 4);
+		build_save(&b, 1);
+		if (rows[i].first != 0)
+			expect_all(&b, rows[i].from, rows[i].first, 7 - rows[i].first);
+		else
+			expect_damage_from(&b, rows[i].from, 0,
+					   "segment 00000000000000000002.seg offset 0: "
+					   "records 1..4: segment header");
+		build_deinit(&b);
+	}
 }
 
 /* With the lock held, only what the number (or a header) says. */
@@ -854,6 +910,7 @@ int main(void)
 		cmocka_unit_test(a_segment_reused_under_the_reader),
 		cmocka_unit_test(a_lock_file_that_comes_later),
 		cmocka_unit_test(segments_that_must_be_there),
+		cmocka_unit_test(a_bad_header_below_the_beginning),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

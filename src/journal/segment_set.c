@@ -470,10 +470,12 @@ int segments_lost_first(struct segments *set, uint32_t at)
 	struct failure why;
 	int error = 0;
 
-	for (uint32_t i = 0; i < at; i++)
+	if (segment->first != 0 || segments_bound(set, at) != lowest)
+		return 0;
+	for (uint32_t i = 0; i < at && segment->header_fault == FORMAT_OK; i++)
 		if (set->list[i].first == lowest)
 			return 0;
-	if (segment->first != 0 || (segment->header_fault == FORMAT_OK && !segment->searched))
+	if (segment->header_fault == FORMAT_OK && !segment->searched)
 		return 0;
 	if (segment->doubt == 0)
 		error = find_doubt(set, at, &why);

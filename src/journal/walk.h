@@ -78,9 +78,9 @@ uint64_t segments_bound(const struct segments *set, uint32_t at);
 /* The lowest f that is known of any segment, 0 when none is. */
 uint64_t segments_lowest(const struct segments *set);
 
-/* Has the segment at `at` lost records of before the lowest f? It yields none, not even its f, though its index is lower than that of all
- * that begin there; an unused one never has such a place. Its `doubt` is set then: the first record that may have stood in it. Every f
- * must be known. 1, 0, or -errno where claims cannot be read. */
+/* Has the segment at `at` lost records of before the lowest f? It yields none, not even its f, though its index is lower than that of the
+ * last one that begins there; with a good header, than that of all that do: an unused one never has such a place. Its `doubt` is set
+ * then: the first record that may have stood in it. Every f must be known. 1, 0, or -errno where claims cannot be read. */
 int segments_lost_first(struct segments *set, uint32_t at);
 
 /* A batch as the walk meets it; frames and header are borrowed until the next call. */
