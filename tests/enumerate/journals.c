@@ -140,6 +140,25 @@ static void make_twice(struct build *b)
 	build_lock(b, 4);
 }
 
+/* Started twice, too, and nothing that speaks of the records before is left below the last segment: the snapshot is a later one. */
+static void make_renewed(struct build *b)
+{
+	build_segment(b, 1);
+	build_one(b, 0, 3, 12);
+	for (uint64_t index = 2; index <= 4; index++) {
+		b->durable = index == 4 ? 3 : 0;
+		build_segment(b, index);
+		build_put(b, &(struct batch_header){ 0 });
+		build_commit(b);
+		if (index == 4)
+			build_one(b, 0, 1, 10);
+		build_save(b, 0);
+	}
+	build_snapshot(b, NAME_SNAPSHOT, 4);
+	build_segment(b, 5);
+	build_save(b, 0);
+}
+
 /* A gap, an ephemeral stream that ends and comes again, records that a repair has given up. No lock file's number. */
 static void make_gap(struct build *b)
 {
@@ -195,6 +214,7 @@ int main(int argc, char **argv)
 	} journals[] = {
 		{ "tail", make_tail }, { "reopened", make_reopened }, { "kept", make_kept },
 		{ "gap", make_gap },   { "plain", make_plain },	  { "twice", make_twice },
+		{ "renewed", make_renewed },
 	};
 	static struct build b;
 
