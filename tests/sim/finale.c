@@ -216,5 +216,5 @@ void stage_clear(struct stage *stage)
 	for (unsigned i = 0; i < stage->client_count; i++)
 		client_clear(&stage->clients[i]);
 	sim_free(stage);
-	world_end();
+	world_calm();
 }

@@ -13,7 +13,6 @@ struct scenario_result {
 	uint64_t acknowledged; /* messages */
 	uint64_t records;      /* in the journal at the end */
 	unsigned crashes;      /* kills of servers and power cuts */
-	unsigned clients;
 };
 
 /* mode: MODES: the seed decides. Does not return when an invariant is broken (world_fail). */

@@ -234,6 +234,11 @@ void world_begin(uint64_t seed)
 	random_begin(seed);
 }
 
+void world_calm(void)
+{
+	world.count = 0;
+}
+
 void world_end(void)
 {
 	world.count = 0;

@@ -12,6 +12,7 @@
 
 void world_begin(uint64_t seed);
 void world_end(void);
+void world_calm(void); /* what was still to happen does not; time and chance go on */
 uint64_t world_seed(void);
 
 /* Memory of the simulator itself (zeroed; never fails): counted to no process. */
