@@ -238,8 +238,8 @@ static void a_lock_file_that_is_being_made(void **state)
 	build_deinit(&b);
 }
 
-/* Nothing claims anything, record 3 is not whole, and segment 2 goes on behind it: a commit that landed before an older one. The next server
- * will not find it, wherever a reader begins. */
+/* Nothing claims anything, record 3 is not whole, and segment 2 goes on behind it: a commit that landed before an older one. The next
+ * server will not find it, wherever a reader begins. */
 static void not_behind_a_hole(void **state)
 {
 	static const struct {
