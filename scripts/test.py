@@ -2,7 +2,7 @@
 
 usage: scripts/python scripts/test.py [STAGE...] [-- PYTEST-ARGUMENT...]
 
-Stages, all by default: unit (release build), asan (ASan and UBSan), tsan, purity, blackbox.
+Stages, all by default: unit (release build), asan (ASan and UBSan), tsan (the rooms that have threads), purity, blackbox.
 Exit status 0 when nothing failed, 1 otherwise.
 """
 
@@ -34,6 +34,7 @@ SANITIZER_ENV = {
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
     "N": "8",  # random histories of the journal (history_test): each takes five times as long
 }
+THREADED = re.compile(r"(io|file|client|server)_")  # the tests that TSan is for: in other rooms there is one thread
 SLOWER = {"unit": 1, "asan": 3, "tsan": 5}  # how much longer than its own limit a test may take under a sanitizer
 BLACKBOX_TIMEOUT_S = 240
 
@@ -66,8 +67,27 @@ def indented(text, limit=200):
     return "\n".join("    " + line for line in lines)
 
 
+def run_all(commands):
+    """Returns what went wrong, or None."""
+    for command in commands:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        if done.returncode != 0:
+            return done.stdout
+        warnings = done.stdout.count("warning:")
+        if warnings:
+            say(indented(done.stdout))
+    return None
+
+
+def tests_of(stage):
+    """The programs that are to be run of a stage that has been set up."""
+    listed = subprocess.run(["meson", "introspect", os.path.join(TOP, BUILDS[stage][0]), "--tests"], capture_output=True, text=True,
+                            check=True)
+    return [test for test in json.loads(listed.stdout) if stage != "tsan" or THREADED.match(test["name"])]
+
+
 def build(stage, targets=()):
-    """Set up (once) and build everything, or only `targets`, in a stage's directory. Returns what went wrong, or None."""
+    """Set up (once) and build what the stage needs, or only `targets`, in its directory. Returns what went wrong, or None."""
     directory, options = BUILDS[stage]
     path = os.path.join(TOP, directory)
     if os.environ.get("CI"):
@@ -78,15 +98,10 @@ def build(stage, targets=()):
         commands = [["meson", "configure", path, "-Dtests=true"]]
     else:
         commands = []
-    commands.append([NINJA, "-C", path, *targets])
-    for command in commands:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
-        if done.returncode != 0:
-            return done.stdout
-        warnings = done.stdout.count("warning:")
-        if warnings:
-            say(indented(done.stdout))
-    return None
+    trouble = run_all(commands)
+    if trouble is None and stage == "tsan" and not targets:
+        targets = [os.path.relpath(test["cmd"][0], path) for test in tests_of(stage)]
+    return trouble or run_all([[NINJA, "-C", path, *targets]])
 
 
 def option_of(path, name):
@@ -167,9 +182,7 @@ def stage_units(stages, totals):
             totals.add(0, [f"{stage}: the build failed"], [])
             continue
         say(f"   {time.monotonic() - began:.0f} s")
-        listed = subprocess.run(["meson", "introspect", os.path.join(TOP, BUILDS[stage][0]), "--tests"],
-                                capture_output=True, text=True, check=True)
-        programs += [(stage, test) for test in json.loads(listed.stdout)]
+        programs += [(stage, test) for test in tests_of(stage)]
     programs.sort(key=lambda program: -SLOWER[program[0]])
     say(f"== {', '.join(stages)}: run")
     with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
