@@ -32,6 +32,12 @@ static int note_index(void *context, const char *name)
 	return 0;
 }
 
+static int damage(struct opening *o, const char *what)
+{
+	return failure_set(o->why, EXIT_DATA, 0, "journal %s is damaged: %s", o->j->config.path,
+			   what);
+}
+
 static int choose_snapshot(struct opening *o)
 {
 	struct snapshot_file newest = { 0 };
@@ -46,6 +52,13 @@ static int choose_snapshot(struct opening *o)
 		free(older.entries);
 		return failure_set(o->why, EXIT_IO, -error, "read snapshot of journal %s",
 				   o->j->config.path);
+	}
+	/* The one that opening can do without would be overwritten, and count as one of ours until then. */
+	if (newest.valid && older.valid &&
+	    memcmp(newest.header.journal_id, older.header.journal_id, sizeof(o->j->id)) != 0) {
+		free(newest.entries);
+		free(older.entries);
+		return damage(o, "its snapshots belong to different journals");
 	}
 	o->newest_is_bad = !newest.valid;
 	if (newest.valid &&
@@ -65,12 +78,6 @@ static int choose_snapshot(struct opening *o)
 uint64_t opening_covered(const struct opening *o)
 {
 	return o->snapshot.valid ? o->snapshot.header.segment_index : 0;
-}
-
-static int damage(struct opening *o, const char *what)
-{
-	return failure_set(o->why, EXIT_DATA, 0, "journal %s is damaged: %s", o->j->config.path,
-			   what);
 }
 
 static int damage_at(struct opening *o, const struct walk_place *place)

@@ -172,6 +172,22 @@ static void of_another_journal(void)
 	file_close(file);
 }
 
+static void older_snapshot_of_another_journal(void)
+{
+	struct snapshot_header header;
+	uint8_t data[SNAPSHOT_HEADER_SIZE];
+	int file;
+
+	build_three();
+	assert_int_equal(file_open(b.directory, NAME_SNAPSHOT_OLD, FILE_WRITE, &file), 0);
+	assert_int_equal(file_read(file, data, sizeof(data), 0), sizeof(data));
+	assert_int_equal(snapshot_header_decode(data, sizeof(data), &header), FORMAT_OK);
+	header.journal_id[15] ^= 1;
+	snapshot_header_encode(data, &header);
+	assert_int_equal(file_write(file, data, sizeof(data), 0), 0);
+	file_close(file);
+}
+
 static void bad_last_header(void)
 {
 	without_snapshots();
@@ -306,6 +322,7 @@ static const struct row rows[] = {
 	{ "a segment in the middle gone", middle_segment_gone, 0, "1.seg offset 12288: records 4..4: zeros; records up to 5" },
 	{ "nothing behind the snapshot", nothing_behind_snapshot, 0, "no segment behind it" },
 	{ "a segment of another journal", of_another_journal, 0, "00000000000000000002.seg belongs to another journal" },
+	{ "an older snapshot of another journal", older_snapshot_of_another_journal, 0, "snapshots belong to different journals" },
 	{ "a bad header, nothing behind it", bad_last_header, 0, "00000000000000000003.seg offset 0: segment header" },
 	{ "a number left out", does_not_follow, 0, "does not follow from its stream" },
 	{ "another history", history_does_not_follow, 0, "does not follow from its stream" },
