@@ -390,8 +390,9 @@ static void edit_segment(struct program *p, struct fuzz *f)
 	if (mended)
 		put_u32(image->data + 12, crc32c(crc32c(0, image->data, 12), image->data + 16,
 						 SEGMENT_HEADER_SIZE - 16));
-	/* Whose it is, nobody else says. */
-	spoiled(p, mended && field == 16 ? JOURNAL_FORGED : JOURNAL_SPOILED);
+	/* Whose it is, nobody else says; and an edit of before may have changed that. */
+	spoiled(p, mended && get_u32(image->data + 16) != 0x77777777 ? JOURNAL_FORGED
+								     : JOURNAL_SPOILED);
 }
 
 /* Somewhere in a file: near a batch, or anywhere. */
