@@ -1,4 +1,5 @@
-/* Damage on purpose, in a mode of its own: the medium lies. Only where the content matters: segments and snapshots. */
+/* Damage on purpose, in a mode of its own: the medium lies. Only where the content matters: segments and snapshots; and each file once:
+ * what vouches for a segment stands in several of its blocks, and it is not promised that the loss of all of them is noticed. */
 #include <string.h>
 
 #include "check.h"
@@ -32,7 +33,7 @@ static struct page *candidate(const struct disk *disk, uint64_t which, uint64_t 
 		for (unsigned i = 0; i < dir->now.count; i++) {
 			struct inode *inode = dir->now.list[i].inode;
 
-			if (!corrupt_name(dir->now.list[i].name))
+			if (inode->is_damaged || !corrupt_name(dir->now.list[i].name))
 				continue;
 			for (uint64_t at = 0; at < inode->page_count; at++) {
 				if (!is_worth_it(&inode->pages[at]))
@@ -95,6 +96,7 @@ static bool damage_sector(struct disk *disk)
 		memset(bytes + at, 0, DISK_SECTOR);
 		fault_happened(FAULT_SECTOR_ZEROED);
 	}
+	inode->is_damaged = true;
 	world_trace("disk: damaged", inode->number, (uint64_t)(page - inode->pages));
 	check_corrupted();
 	replace(page, bytes);
@@ -129,9 +131,10 @@ bool corrupt_landing(struct inode *inode, uint64_t at, const uint8_t *data)
 
 	if (here == NULL ? data[0] == 0 : memcmp(blob_bytes(here->drive), data, DISK_PAGE) == 0)
 		return false;
-	if (faults_stopped() || !has_name_that_matters(inode))
+	if (faults_stopped() || inode->is_damaged || !has_name_that_matters(inode))
 		return false;
 	if (fault_happens(FAULT_BLOCK_STALE)) {
+		inode->is_damaged = true;
 		check_corrupted();
 		return true;
 	}
@@ -141,11 +144,15 @@ bool corrupt_landing(struct inode *inode, uint64_t at, const uint8_t *data)
 	if (page == NULL || !fault_happens(FAULT_BLOCK_MISDIRECTED))
 		return false;
 	for (unsigned i = 0; i < 8; i++) {
-		struct page *another = choose(inode->disk, &other);
+		struct inode *another_inode = other;
+		struct page *another = choose(inode->disk, &another_inode);
 
-		if (another != here)
-			page = another;
+		if (another == here)
+			continue;
+		page = another;
+		other = another_inode;
 	}
+	inode->is_damaged = other->is_damaged = true;
 	check_corrupted();
 	replace(page, data);
 	return true;

@@ -60,6 +60,7 @@ struct inode {
 	size_t mapped_size;
 	unsigned mappings;
 	struct inode *next;
+	bool is_damaged;         /* on purpose (disk_corrupt.c) */
 };
 
 struct inode *inode_create(struct disk *disk);
