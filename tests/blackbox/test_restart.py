@@ -131,6 +131,8 @@ def test_retention_keeps_the_newest(roger, journal):
     for _ in range(10):
         ok(run("send", server.address, "--stream", "s", input=(b"x" * 999 + b"\n") * 1000))
     server.wait_quiet()
+    wait_until(lambda: records(journal, "-n", "1")[0]["record"] > 1, "the oldest segment has gone")
+    server.wait_quiet()
     kept = records(journal)
     assert kept[-1]["record"] == 10000 and 1 < kept[0]["record"] < 10000
     assert [r["record"] for r in kept] == list(range(kept[0]["record"], 10001))
