@@ -56,6 +56,8 @@ struct shared {
 static struct shared *shared;
 static struct options options;
 
+pid_t __real_getpid(void); /* ours, not that of a process in the world */
+
 /* --- a worker */
 
 static void tell(const struct scenario_result *result)
@@ -299,7 +301,7 @@ int main(int count, char **words)
 	shared->next = options.first;
 	for (unsigned i = 0; i < options.jobs; i++)
 		snprintf(shared->workers[i].log, sizeof(shared->workers[i].log),
-			 "/tmp/roger-sim-%ld-%u.log", (long)getpid(), i);
+			 "/tmp/roger-sim-%ld-%u.log", (long)__real_getpid(), i);
 	run_workers();
 	if (options.table) {
 		rare = show_table();
