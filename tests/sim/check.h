@@ -1,8 +1,8 @@
 /* check: what was sent, what was acknowledged, what was seen; and that they fit.
  *
  * Messages describe themselves (message_make), so that whoever meets one, on the wire, on the medium or in a reader, knows whose it
- * is. The checks share no code with what they check: taps read the wire from docs/protocol.md's layout, the audit reads the medium from
- * docs/journal.md's. A broken invariant is world_fail. */
+ * is. The checks share no code with what they check but base/crc32c: taps read the wire from docs/protocol.md's layout, the audit
+ * reads the medium from docs/journal.md's. A broken invariant is world_fail. */
 #ifndef ROGER_SIM_CHECK_H
 #define ROGER_SIM_CHECK_H
 
@@ -43,7 +43,7 @@ struct check_config {
 	uint64_t keep_bytes;    /* the server's option: 0: nothing may ever be missing */
 	bool no_journal;
 	bool is_buffered;       /* the disk has no direct I/O: after a failed flush, its page cache may show what the medium has not */
-	uint64_t memory_budget; /* of a server process, bytes */
+	uint64_t memory_budget; /* of a server process, bytes: its heap, and file_memory (memory.h) */
 	unsigned descriptors_budget;
 };
 
@@ -63,7 +63,7 @@ void check_sender_doubled(uint32_t sender);
 void check_sender_slept(uint32_t sender, uint32_t run, uint64_t connection);
 
 /* A client process has ended by itself: with 0, all of that run must be acknowledged and on the medium. Its other exits must be among the
- * documented ones for what has happened (69 fenced or refused, 75 timeout, 65 only where the server had really lost something). */
+ * documented ones: 69 and 75 whenever it likes, 65 only where the server had really lost something, or another has sent there. */
 void check_client_ended(uint32_t sender, uint32_t run, uint64_t last, int status);
 
 /* A server process has begun, has ended: status 65 is allowed in corruption mode only; 73 when another has the lock; 74 after an

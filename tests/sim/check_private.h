@@ -141,7 +141,7 @@ bool ledger_has_given_up(void);
 /* The medium has lost everything from this record on, and nothing on it says that it was there (corruption). */
 void ledger_cut(uint64_t first);
 
-/* Whether a stream belongs to one of our senders, and only to others. */
+/* Whether a stream belongs to one of our senders (it is in senders.c, which knows them). */
 bool ledger_is_announced(const uint8_t *id);
 
 /* --- senders.c */

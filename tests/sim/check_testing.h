@@ -1,4 +1,5 @@
-/* For check_test.c: a world of its own, in which the medium is what the test writes into it, and a broken invariant can be caught.
+/* For check_test.c, check_plain_test.c and check_end_test.c: a world of its own, in which the medium is what the test writes into it, and
+ * a broken invariant can be caught.
  *
  * Journals are built here from docs/journal.md once more. */
 #ifndef ROGER_SIM_CHECK_TESTING_H

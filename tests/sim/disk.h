@@ -4,8 +4,8 @@
  * medium (what a power cut leaves). Buffered writes change the cache; direct ones the drive; a flush carries both to the medium, and
  * a durable write (DSYNC) its own pages. At a power cut each page of which the medium has not got the newest version is drawn: kept,
  * dropped, or torn (each sector of 512 bytes old, new or garbage). Names are the same: what was made, renamed and removed since the
- * last flush of the directory may be so after a power cut, or not, each operation for itself (in some seeds: in order, a journalling file
- * system). A kill changes nothing of this; but the writes that were in flight go on, and some land long afterwards.
+ * last flush of the directory may be so after a power cut, or not, each operation for itself (at every other cut: in order, a journalling
+ * file system). A kill changes nothing of this; but the writes that were in flight go on, and some land long afterwards.
  *
  * sim_file.c is the file door over this; sim_io.c hands it the journal's writes. */
 #ifndef ROGER_SIM_DISK_H

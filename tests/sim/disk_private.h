@@ -163,7 +163,7 @@ struct disk {
 	bool writes_broken;      /* FAULT_WRITE_ERROR_FOREVER */
 	bool flushes_broken;     /* FAULT_FLUSH_ERROR_FOREVER */
 	uint32_t reorder;        /* how often a write may end before an earlier one: per million */
-	unsigned heal_after;     /* ... until so many more servers have started */
+	unsigned heal_after;     /* writes_broken and flushes_broken end when so many more servers have started */
 	struct inode *inodes;    /* oldest first */
 	struct inode **inodes_end;
 	uint64_t inode_last;

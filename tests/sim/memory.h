@@ -1,7 +1,8 @@
 /* memory: what each process has allocated.
  *
  * malloc and its kin of the code under test come here (ld --wrap); large blocks come from mmap, zeroed and untouched, so that a server's
- * staging costs only what it uses. */
+ * staging costs only what it uses. Not counted: what it maps by itself (src/server/large.c), and the loop's receive buffers, which are
+ * the simulator's own. */
 #ifndef ROGER_SIM_MEMORY_H
 #define ROGER_SIM_MEMORY_H
 

@@ -1,6 +1,6 @@
 /* net, inside: connections, their two streams, and the listeners.
  *
- *   net.c          hosts, listeners, how connections come about and end, and the calls of their owners
+ *   net.c          listeners, holes of whole hosts, how connections come about and end, and the calls of their owners
  *   net_stream.c   what is on its way: pieces, windows, black holes, and what goes wrong
  *
  * Position is a count of bytes since a stream began. Of each stream the bytes between `read` and `written` are kept:

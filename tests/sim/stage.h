@@ -98,7 +98,7 @@ struct stage {
 	bool is_buffered;  /* the server's disk knows no direct I/O */
 	bool is_volatile;  /* the server has no journal */
 	unsigned passes;   /* of readers through the journal, so far */
-	bool is_closing;   /* whoever ends is not started again */
+	bool is_closing;   /* whoever ends is not started again, but for a client with an unfinished run */
 	bool is_damaged;   /* a server has refused to start (corruption mode) */
 	unsigned crashes;
 };
@@ -129,7 +129,7 @@ bool stage_server_is_up(const struct stage *stage);
 /* The server's host loses power, and comes back after a while. */
 void stage_power_cut(struct stage *stage);
 
-/* From now on nobody is started again; clients with an unfinished run still are, until they are done. */
+/* Has everybody who sends come to his end: with 0 while it was closing, or told to stay away? */
 bool stage_clients_done(const struct stage *stage);
 
 /* A hostile peer connects from that host, does its worst for a while, and goes. It is no process: it speaks TCP by itself. */
