@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 
 import test
@@ -32,7 +33,7 @@ STAGES = {
 ENVIRONMENT = {"m1": {"ROGER_MUTANT": "1"}}
 TOTALS = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
 SEEDS = re.compile(r"^(\d+) seeds, (\d+) failed$")
-STAGE_TIMEOUT_S = 1500
+STAGE_TIMEOUT_S = 1200
 
 
 def run(name):
@@ -41,12 +42,12 @@ def run(name):
     with subprocess.Popen([PYTHON, *STAGES[name]], cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace",
                           env=dict(os.environ, **ENVIRONMENT.get(name, {}))) as process:
-        deadline = time.monotonic() + STAGE_TIMEOUT_S
+        late = threading.Timer(STAGE_TIMEOUT_S, process.terminate)
+        late.start()
         for line in process.stdout:
             print("   " + line, end="", flush=True)
             last = line.strip() or last
-            if time.monotonic() > deadline:
-                process.kill()
+        late.cancel()
     return process.returncode, last
 
 
