@@ -263,7 +263,8 @@ static void mischief(struct stage *stage)
 	case 9: usurp(stage); break;
 	case 10: send_to_sleep(stage); break;
 	case 11:
-		if (stage->mode == MODE_CORRUPTION)
+		/* Not in the middle of an opening: what of it is lost lawfully is looked at when one begins. */
+		if (stage->mode == MODE_CORRUPTION && !is_opening(stage->servers[0].process))
 			disk_corrupt(stage->disk);
 		else if (stage->mode == MODE_EXHAUSTION)
 			disk_occupy(stage->disk, world_draw(3) == 0 ? 0 : world_draw(8 * MIB));
