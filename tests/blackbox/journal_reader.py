@@ -322,6 +322,8 @@ class Journal:
             if name in names:
                 try:
                     self.snapshots.append(Snapshot(self.directory, name))
+                except FileNotFoundError:
+                    pass  # a running server is just making a newer one; the older one is there
                 except ValueError:
                     pass  # no damage by itself
         if not (self.segments or self.snapshots or "lock" in names):
