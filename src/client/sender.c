@@ -219,6 +219,8 @@ void sender_bye(struct sender *s)
 	struct frame_header header = { .size = FRAME_SIZE_BYE };
 
 	must(s->connected && s->config.mode == SENDER_EPHEMERAL && s->acked == s->put);
+	if (s->head_sent < s->head_size)
+		return; /* it has welcomed us without our HELLO: no Roger server, and nothing to end there */
 	header.checksum = frame_checksum(s->seed, s->put + 1, header.size, NULL);
 	frame_put_header(s->head, header);
 	s->head_size = FRAME_HEADER_SIZE;
