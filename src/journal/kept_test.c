@@ -191,6 +191,208 @@ static void a_stream_with_kept_records_is_not_forgotten(void **state)
 	kill_it(j);
 }
 
+/* --- the good one of two snapshots */
+
+struct kept_file {
+	uint8_t bytes[8192];
+	int64_t size; /* -1: it is not there */
+};
+
+static void read_file(const char *name, struct kept_file *ret)
+{
+	char whole[200];
+	int file;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->size = -1;
+	file_path(name, whole);
+	file = open(whole, O_RDONLY | O_CLOEXEC);
+	if (file < 0)
+		return;
+	ret->size = file_read(file, ret->bytes, sizeof(ret->bytes), 0);
+	assert_in_range(ret->size, 1, sizeof(ret->bytes) - 1);
+	file_close(file);
+}
+
+static bool is_same(const struct kept_file *a, const struct kept_file *b)
+{
+	return a->size == b->size && memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
+}
+
+static void damage_header(const char *whole)
+{
+	int file = open(whole, O_RDWR | O_CLOEXEC);
+
+	assert_true(file >= 0);
+	assert_int_equal(file_write(file, "damaged", 7, 0), 0);
+	file_close(file);
+}
+
+static void damage_entries(const char *whole)
+{
+	int file = open(whole, O_RDWR | O_CLOEXEC);
+
+	assert_true(file >= 0);
+	assert_int_equal(file_write(file, "damaged", 7, SNAPSHOT_HEADER_SIZE + 20), 0);
+	file_close(file);
+}
+
+static void cut_short(const char *whole)
+{
+	assert_int_equal(truncate(whole, SNAPSHOT_HEADER_SIZE), 0);
+}
+
+static void take_away(const char *whole)
+{
+	assert_int_equal(unlink(whole), 0);
+}
+
+static void leave_alone(const char *whole)
+{
+	(void)whole;
+}
+
+static bool snapshot_is_valid(const struct journal *j, const char *name)
+{
+	struct snapshot_file snapshot;
+
+	assert_int_equal(snapshot_read(j->store.directory, name, &snapshot), 0);
+	free(snapshot.entries);
+	return snapshot.valid;
+}
+
+/* The bad one goes when the next is written, the good older one stays until there are two good ones again. */
+static void a_bad_snapshot_replaces_no_good_one(void **state)
+{
+	static const struct {
+		const char *name;
+		void (*harm)(const char *whole); /* to the newest */
+		bool is_bad;
+	} rows[] = {
+		{ "whole", leave_alone, false },
+		{ "bad header", damage_header, true },
+		{ "bad entries", damage_entries, true },
+		{ "cut short", cut_short, true },
+		{ "missing", take_away, true },
+	};
+	static struct kept_file older, newest, now;
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct journal_config c = config();
+		struct journal_stream a;
+		struct stream_state s;
+		struct journal *j = open_with(&c);
+		char whole[200];
+		uint64_t last;
+
+		print_message("%s\n", rows[i].name);
+		a = open_stream(j, "a", &s);
+		fill_segments(j, "a", a, 3);
+		journal_stream_state(j, a, &s);
+		last = s.last;
+		kill_it(j);
+		read_file(NAME_SNAPSHOT_OLD, &older);
+		read_file(NAME_SNAPSHOT, &newest);
+		assert_true(older.size > 0 && newest.size > 0 && !is_same(&older, &newest));
+		file_path(NAME_SNAPSHOT, whole);
+		rows[i].harm(whole);
+
+		j = open_with(&c);
+		assert_int_equal(last_of(j, "a"), last);
+		a = open_stream(j, "a", &s);
+		for (int n = 0; n < 20000 && !j->store.snapshot_pending; n++)
+			append_ok(j, "a", a, 1, MESSAGE);
+		settle(j); /* one is written */
+		assert_false(j->store.snapshot_pending);
+		read_file(NAME_SNAPSHOT_OLD, &now);
+		assert_true(is_same(&now, rows[i].is_bad ? &older : &newest));
+		assert_true(snapshot_is_valid(j, NAME_SNAPSHOT));
+		read_file(NAME_SNAPSHOT, &newest);
+		fill_segments(j, "a", a, 1); /* and the next: now both are good, and change places as ever */
+		read_file(NAME_SNAPSHOT_OLD, &now);
+		assert_true(is_same(&now, &newest));
+		assert_true(snapshot_is_valid(j, NAME_SNAPSHOT));
+		kill_it(j);
+		assert_int_equal(tear_down(state), 0);
+		assert_int_equal(set_up_kept(state), 0);
+	}
+}
+
+/* --- who has sent it */
+
+static void append_from(struct journal *j, struct journal_stream stream, const struct peer *peer)
+{
+	struct stream_id id = named("a");
+	struct stream_state s;
+	struct frame_header header = { 0 };
+	uint8_t frame[FRAME_HEADER_SIZE];
+	struct journal_batch batch = { .stream = stream,
+				       .count = 1,
+				       .protocol = PROTOCOL_NATIVE,
+				       .peer = *peer,
+				       .frames = frame,
+				       .frames_size = sizeof(frame) };
+	uint64_t record;
+
+	journal_stream_state(j, stream, &s);
+	batch.first_seq = s.last + 1;
+	batch.h_before = s.h;
+	header.checksum = frame_checksum(frame_seed(&id), batch.first_seq, 0, NULL);
+	frame_put_header(frame, header);
+	batch.h_after = history_next(s.h, header.checksum);
+	assert_int_equal(journal_append(j, &batch, &record), 0);
+}
+
+/* A batch has one peer: what the same stream brings from another one, in the same commit, is a batch of its own. */
+static void each_message_has_its_peer(void **state)
+{
+	static const struct peer first = { PEER_IPV4, 1000, { 127, 0, 0, 1 } };
+	static const struct {
+		const char *name;
+		struct peer second;
+		unsigned count; /* messages of the first batch */
+	} rows[] = {
+		{ "same", { PEER_IPV4, 1000, { 127, 0, 0, 1 } }, 2 },
+		{ "another port", { PEER_IPV4, 1001, { 127, 0, 0, 1 } }, 1 },
+		{ "another address", { PEER_IPV4, 1000, { 127, 0, 0, 2 } }, 1 },
+		{ "another family", { PEER_IPV6, 1000, { 127, 0, 0, 1 } }, 1 },
+		{ "none", { 0 }, 1 },
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct batch_header header;
+		const struct staging *commit;
+		struct failure why = { 0 };
+		struct reader *reader;
+		struct record record;
+		struct stream_state s;
+		struct journal *j = open_it();
+		struct journal_stream a = open_stream(j, "a", &s);
+
+		print_message("%s\n", rows[i].name);
+		append_from(j, a, &first);
+		append_from(j, a, &rows[i].second);
+		journal_turn(j);
+		assert_int_equal(door.write_count, 1);
+		commit = (const struct staging *)door.writes[0];
+		assert_int_equal(batch_header_decode(commit->memory, commit->size, commit->salt,
+						     commit->segment_index, &header),
+				 FORMAT_OK);
+		assert_int_equal(header.count, rows[i].count);
+		settle(j);
+		stop_it(j);
+		assert_int_equal(reader_open(path, 1, &reader, &why), 0);
+		assert_int_equal(reader_next(reader, &record, &why), 1);
+		assert_true(record.seq == 1 && peer_equal(&record.peer, &first));
+		assert_int_equal(reader_next(reader, &record, &why), 1);
+		assert_true(record.seq == 2 && peer_equal(&record.peer, &rows[i].second));
+		assert_int_equal(reader_next(reader, &record, &why), 0);
+		reader_close(reader);
+		assert_int_equal(tear_down(state), 0);
+		assert_int_equal(set_up_kept(state), 0);
+	}
+}
+
 #define ROW(name) cmocka_unit_test_setup_teardown(name, set_up_kept, tear_down)
 
 int main(void)
@@ -198,6 +400,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ROW(what_keep_bytes_covers_stays),
 		ROW(a_stream_with_kept_records_is_not_forgotten),
+		ROW(a_bad_snapshot_replaces_no_good_one),
+		ROW(each_message_has_its_peer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
