@@ -252,6 +252,16 @@ static void leave_alone(const char *whole)
 	(void)whole;
 }
 
+static uint64_t covered_by(const struct kept_file *snapshot)
+{
+	struct snapshot_header header;
+
+	assert_int_equal(
+		snapshot_header_decode(snapshot->bytes, (size_t)snapshot->size, &header),
+		FORMAT_OK);
+	return header.segment_index;
+}
+
 static bool snapshot_is_valid(const struct journal *j, const char *name)
 {
 	struct snapshot_file snapshot;
@@ -298,6 +308,11 @@ static void a_bad_snapshot_replaces_no_good_one(void **state)
 		rows[i].harm(whole);
 
 		j = open_with(&c);
+		/* What retention goes by: never more than each of the two on the disk covers. */
+		assert_int_equal(j->store.snapshot_index,
+				 covered_by(rows[i].is_bad ? &older : &newest));
+		assert_int_equal(j->store.snapshot_old_index,
+				 rows[i].is_bad ? 0 : covered_by(&older));
 		assert_int_equal(last_of(j, "a"), last);
 		a = open_stream(j, "a", &s);
 		for (int n = 0; n < 20000 && !j->store.snapshot_pending; n++)
