@@ -100,6 +100,11 @@ void disk_list(const struct disk *disk, const char *directory,
 	       void (*each)(void *context, const char *name, uint64_t inode, uint64_t size),
 	       void *context);
 
+/* Has a file job of this server met, since it was asked last, an error that no acknowledgement may follow: of a write or flush of a
+ * published segment, or of a flush of a directory? (What is not published yet, segment.tmp or a snapshot, may fail and be tried
+ * again; the rest of what is final its first thread is told by the call itself, and check_io_error at once.) */
+bool disk_job_has_failed(struct process *process);
+
 /* Descriptors that a process has open. */
 unsigned disk_descriptors(const struct process *process);
 

@@ -7,15 +7,12 @@
 #include "fault.h"
 #include "world.h"
 
-enum { SEGMENT_NAME_LENGTH = 24, SECTORS = DISK_PAGE / DISK_SECTOR };
+enum { SECTORS = DISK_PAGE / DISK_SECTOR };
 
 bool corrupt_name(const char *name)
 {
-	size_t size = strlen(name);
-
-	if (size == SEGMENT_NAME_LENGTH && strcmp(name + size - 4, ".seg") == 0)
-		return true;
-	return strcmp(name, "streams.snap") == 0 || strcmp(name, "streams.snap.old") == 0;
+	return is_segment_name(name) || strcmp(name, "streams.snap") == 0 ||
+	       strcmp(name, "streams.snap.old") == 0;
 }
 
 static bool is_worth_it(const struct page *page)
@@ -115,11 +112,9 @@ bool disk_corrupt(struct disk *disk)
 
 static bool has_name_that_matters(const struct inode *inode)
 {
-	for (const struct directory *dir = inode->disk->directories; dir; dir = dir->next)
-		for (unsigned i = 0; i < dir->now.count; i++)
-			if (dir->now.list[i].inode == inode)
-				return corrupt_name(dir->now.list[i].name);
-	return false;
+	const char *name = inode_name(inode);
+
+	return name != NULL && corrupt_name(name);
 }
 
 bool corrupt_landing(struct inode *inode, uint64_t at, const uint8_t *data)

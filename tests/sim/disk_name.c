@@ -9,7 +9,7 @@
 #include "fault.h"
 #include "world.h"
 
-enum { PENDING_MAX = 64 };
+enum { PENDING_MAX = 64, SEGMENT_NAME_LENGTH = 24 };
 
 /* --- a list of names */
 
@@ -220,6 +220,29 @@ static void forget_pending(struct directory *directory)
 	for (unsigned i = 0; i < directory->pending_count; i++)
 		inode_release(directory->pending[i].inode, false);
 	directory->pending_count = 0;
+}
+
+const char *inode_name(const struct inode *inode)
+{
+	for (const struct directory *dir = inode->disk->directories; dir; dir = dir->next)
+		for (unsigned i = 0; i < dir->now.count; i++)
+			if (dir->now.list[i].inode == inode)
+				return dir->now.list[i].name;
+	return NULL;
+}
+
+bool is_segment_name(const char *name)
+{
+	size_t size = strlen(name);
+
+	return size == SEGMENT_NAME_LENGTH && strcmp(name + size - 4, ".seg") == 0;
+}
+
+bool inode_is_published(const struct inode *inode)
+{
+	const char *name = inode_name(inode);
+
+	return name != NULL && is_segment_name(name);
 }
 
 /* Directories in this one have names in it too. */

@@ -147,6 +147,11 @@ void directory_remove(struct directory *directory, const char *name);
 int directory_flush(struct directory *directory, bool faults);
 void directory_forget(struct directory *directory); /* at the disk's end */
 
+/* The file's name, as the kernel has it; NULL: none. A published segment is one that has a segment's name. */
+const char *inode_name(const struct inode *inode);
+bool is_segment_name(const char *name);
+bool inode_is_published(const struct inode *inode);
+
 /* Undo or do: for the power cut. `keep` says of each pending operation in turn whether it stays. */
 void directory_settle(struct directory *directory, bool there,
 		      bool (*keep)(void *context), void *context);
@@ -318,6 +323,9 @@ void call_changed(unsigned when, uint64_t usual_ns);
 
 /* Is the calling thread another one than its process' first (the job thread)? */
 bool thread_is_second(void);
+
+/* The error that the calling thread is about to be told is one that no acknowledgement may follow. */
+void call_failed_for_good(void);
 
 /* Check alignment for direct I/O. */
 bool disk_aligned(const void *data, size_t size, uint64_t offset);

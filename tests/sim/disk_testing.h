@@ -38,6 +38,14 @@ void check_corrupted(void)
 	corruptions++;
 }
 
+static __attribute__((unused)) unsigned io_errors;
+
+void check_io_error(struct process *server)
+{
+	(void)server;
+	io_errors++;
+}
+
 static __attribute__((unused)) struct disk *disk;
 static __attribute__((unused)) struct host *host;
 

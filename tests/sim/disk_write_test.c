@@ -142,6 +142,88 @@ static void test_power_cut_in_flight(void **state)
 	assert_true(some > 0);
 }
 
+/* --- errors that no acknowledgement may follow */
+
+enum step { WRITE, WRITE_DURABLE, FLUSH, FLUSH_NAMES, TRUNCATE };
+
+static const struct {
+	const char *what;
+	const char *file;
+	enum step step;
+	bool is_final;
+} steps[] = {
+	{ "zeros of a spare", "00000000000000000001.seg", WRITE, true },
+	{ "a durable write", "00000000000000000001.seg", WRITE_DURABLE, true },
+	{ "a flush of a segment", "00000000000000000001.seg", FLUSH, true },
+	{ "names", "00000000000000000001.seg", FLUSH_NAMES, true },
+	{ "names, of something else", "other", FLUSH_NAMES, true },
+	{ "a tail", "00000000000000000001.seg", TRUNCATE, false },
+	{ "a new segment's header", "segment.tmp", WRITE, false },
+	{ "a new segment", "segment.tmp", FLUSH, false },
+	{ "a snapshot", "streams.snap.tmp", FLUSH, false },
+	{ "no segment's name", "0000000000000000000.seg", FLUSH, false },
+};
+
+static size_t step_at;
+static bool is_job;
+static bool job_failed;
+static bool job_ended;
+
+static void fail_here(void *argument)
+{
+	int directory = open_data();
+	int file = open_named(directory, steps[step_at].file, FILE_WRITE | FILE_CREATE);
+	int error = 0;
+
+	(void)argument;
+	disk_fail_operation(disk, 1, -EIO, false);
+	switch (steps[step_at].step) {
+	case WRITE: error = file_write(file, page_of(1), DISK_PAGE, 0); break;
+	case WRITE_DURABLE: error = file_write_durable(file, page_of(1), DISK_PAGE, 0); break;
+	case FLUSH: error = file_flush(file); break;
+	case FLUSH_NAMES: error = file_flush_directory(directory); break;
+	case TRUNCATE: error = file_truncate(file, 0); break;
+	}
+	assert_int_equal(error, -EIO);
+	file_close(file);
+	file_close(directory);
+	job_ended = true;
+}
+
+static int run_fail(void)
+{
+	process_current()->is_server = true;
+	file_close(open_data()); /* it has been here first */
+	if (!is_job) {
+		fail_here(NULL);
+	} else {
+		fiber_start(fail_here, NULL);
+		while (!job_ended)
+			fiber_sleep(1000);
+	}
+	job_failed = disk_job_has_failed(process_current());
+	assert_false(disk_job_has_failed(process_current()));
+	return 0;
+}
+
+static void test_final(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 2 * COUNT_OF(steps); i++) {
+		step_at = i / 2;
+		is_job = i % 2 == 0;
+		job_ended = false;
+		io_errors = 0;
+		begin(1, 16 * MIB);
+		in_process(run_fail);
+		assert_true(job_ended);
+		if (job_failed != (is_job && steps[step_at].is_final) ||
+		    io_errors != (!is_job && steps[step_at].is_final))
+			fail_msg("%s: %s", steps[step_at].what, is_job ? "job" : "call");
+		end();
+	}
+}
+
 /* --- corruption */
 
 static void test_corruption(void **state)
@@ -177,6 +259,7 @@ int main(void)
 		cmocka_unit_test(test_flight),
 		cmocka_unit_test(test_late_writes),
 		cmocka_unit_test(test_power_cut_in_flight),
+		cmocka_unit_test(test_final),
 		cmocka_unit_test(test_corruption),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,6 +82,12 @@ void disk_write_abandon(struct disk_write *write)
 	(void)write;
 }
 
+bool disk_job_has_failed(struct process *process)
+{
+	(void)process;
+	return false;
+}
+
 void sim_file_process_ended(struct process *process, enum process_death how)
 {
 	(void)process;

@@ -262,6 +262,14 @@ static void note_written(const struct open_file *open)
 	fault_happened(FAULT_SEGMENT_REUSED);
 }
 
+/* A failed write or flush is for good, if the file is published. */
+static int told(const struct open_file *open, int error)
+{
+	if (error != 0 && inode_is_published(open->inode))
+		call_failed_for_good();
+	return error;
+}
+
 static int write_data(int file, const void *data, size_t size, uint64_t offset, bool durable)
 {
 	struct open_file *open = find_file(file);
@@ -276,11 +284,11 @@ static int write_data(int file, const void *data, size_t size, uint64_t offset, 
 		return 0;
 	note_written(open);
 	if (open->direct && call_by_process())
-		return write_directly(open, data, size, offset, durable);
+		return told(open, write_directly(open, data, size, offset, durable));
 	error = call_enter(&call, open->inode->disk);
 	if (error == 0)
 		error = write_buffered(open, data, size, offset, durable);
-	return call_leave(&call, error);
+	return call_leave(&call, told(open, error));
 }
 
 int file_write(int file, const void *data, size_t size, uint64_t offset)
@@ -357,9 +365,9 @@ int file_flush(int file)
 		return -EBADF;
 	error = call_enter(&call, open->inode->disk);
 	if (error != 0)
-		return call_leave(&call, error);
+		return call_leave(&call, told(open, error));
 	when = call_changes(100 * MICROSECOND);
 	error = inode_flush(open->inode, 0, INODE_ALL, call_by_process());
 	call_changed(when, 50 * MICROSECOND);
-	return call_leave(&call, error);
+	return call_leave(&call, told(open, error));
 }

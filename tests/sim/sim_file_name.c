@@ -80,6 +80,14 @@ int file_list(int directory, int (*each)(void *context, const char *name), void 
 	return call_leave(&call, result);
 }
 
+/* A failed flush of a directory is for good. */
+static int told(int error)
+{
+	if (error != 0)
+		call_failed_for_good();
+	return error;
+}
+
 int file_flush_directory(int directory)
 {
 	struct open_file *open = find_directory(directory);
@@ -91,11 +99,11 @@ int file_flush_directory(int directory)
 		return -EBADF;
 	error = call_enter(&call, open->directory->disk);
 	if (error != 0)
-		return call_leave(&call, error);
+		return call_leave(&call, told(error));
 	when = call_changes(150 * MICROSECOND);
 	error = directory_flush(open->directory, call_by_process());
 	call_changed(when, 50 * MICROSECOND);
-	return call_leave(&call, error);
+	return call_leave(&call, told(error));
 }
 
 /* --- names */

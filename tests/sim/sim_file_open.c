@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "check.h"
 #include "disk_private.h"
 #include "file/file.h"
 #include "memory.h"
@@ -35,6 +36,7 @@ struct files {
 	struct mapping *mappings;
 	struct area *areas;
 	struct listing *listings; /* being walked */
+	bool has_failed;          /* for good, in a thread that is not the first, and nobody has asked yet */
 	struct files *next;
 };
 
@@ -80,6 +82,28 @@ static struct files *mine(void)
 bool thread_is_second(void)
 {
 	return process_current() != NULL && mine()->first != fiber_current();
+}
+
+void call_failed_for_good(void)
+{
+	struct process *process = process_current();
+
+	if (process == NULL || !process->is_server)
+		return;
+	if (thread_is_second())
+		mine()->has_failed = true;
+	else
+		check_io_error(process);
+}
+
+bool disk_job_has_failed(struct process *process)
+{
+	struct files *files = table_of(process);
+	bool has_failed = files != NULL && files->has_failed;
+
+	if (has_failed)
+		files->has_failed = false;
+	return has_failed;
 }
 
 bool disk_aligned(const void *data, size_t size, uint64_t offset)

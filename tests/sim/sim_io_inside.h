@@ -133,6 +133,7 @@ struct io {
 
 	struct io_job *jobs;
 	struct io_job *jobs_done;
+	struct io_job *job_failed; /* the first that met an error which no acknowledgement may follow (disk_job_has_failed) */
 	struct fiber *worker;
 	bool worker_parked;
 	bool worker_stopping;

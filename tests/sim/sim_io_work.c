@@ -96,6 +96,8 @@ static void work(void *argument)
 		fiber_sleep(world_span(1000, 20000, 5000000));
 		job->result = job->run(job);
 		io->job_running = false;
+		if (disk_job_has_failed(io->process) && io->job_failed == NULL)
+			io->job_failed = job;
 		job_add(&io->jobs_done, job);
 		loop_poke(io);
 	}
@@ -117,6 +119,8 @@ void job_event(struct io *io, struct io_event *ret)
 	struct io_job *job = io->jobs_done;
 
 	io->jobs_done = job->next;
+	if (job == io->job_failed)
+		check_io_error(io->process);
 	ret->kind = IO_JOB_DONE;
 	ret->job = job;
 	ret->owner = job->owner;
