@@ -80,9 +80,9 @@ struct ledger_stream {
 	uint32_t h;
 	/* plain ones */
 	uint32_t connection;    /* whose bytes they are: index in plain.c's list */
-	bool is_answered;       /* ... for certain */
+	bool is_settled;        /* ... for certain */
 	bool is_blurred;        /* some of its records have been given up unseen */
-	size_t consumed;        /* of its bytes */
+	size_t consumed;        /* of its bytes; to the end of the last line's text */
 };
 
 struct ledger_entry {
@@ -177,7 +177,8 @@ struct plain {
 	struct process *server;
 	uint8_t talk;
 	bool is_open;
-	bool is_answered;     /* ACK! */
+	size_t answered;      /* ACK!: so many of its bytes had come by then; 0: not yet */
+	uint64_t after;       /* its records come behind this one, which was there before it */
 	uint8_t *bytes;       /* what came */
 	size_t size;
 	size_t capacity;

@@ -16,6 +16,7 @@ struct process test_server = { .number = 100, .state = PROCESS_RUNNING, .is_serv
 struct process test_rival = { .number = 101, .state = PROCESS_RUNNING, .is_server = true };
 unsigned test_descriptors;
 size_t test_memory;
+uint64_t test_now;
 uint64_t test_writer;
 struct test_stream test_orders;
 struct test_file *test_first;
@@ -46,7 +47,7 @@ void sim_free(void *memory)
 
 uint64_t world_now(void)
 {
-	return 0;
+	return test_now;
 }
 
 void world_trace(const char *what, uint64_t a, uint64_t b)
@@ -137,6 +138,7 @@ void test_begin_with(const struct check_config *config)
 	file_count = 0;
 	test_descriptors = 3;
 	test_memory = 1000;
+	test_now = 0;
 	test_writer = 77;
 	test_server.state = test_rival.state = PROCESS_RUNNING;
 	check_begin(config);

@@ -5,14 +5,17 @@
 
 enum { PREFACE = 8, ANSWER = 4, LINE_MOST = 32 };
 
-/* Section 3: a beginning of the preface and then silence is raw, after a second (or when the server stops). */
+/* Section 3: a beginning of the preface and not all of it within a second is raw (or when the server stops, or the connection has been open
+ * for longer than a first message may take). */
 #define SILENCE_NS UINT64_C(1000000000)
+#define FIRST_NS (30 * SILENCE_NS)
 
 struct tap {
 	struct tap_native *native;
 	uint8_t out[LINE_MOST]; /* an answer, as far as it has been sent */
 	size_t out_size;
-	uint64_t last_ns;       /* of the bytes that came last */
+	uint64_t accepted_ns;
+	uint64_t first_ns;      /* when the first bytes came: more of them, one by one, put nothing off */
 	bool was_silent;        /* ... in the midst of the preface, so long that the server may have taken it for raw */
 };
 
@@ -40,7 +43,7 @@ void tap_end(void)
 uint32_t tap_add(struct process *server, uint64_t connection, enum talk talk)
 {
 	taps.list = check_grow(taps.list, taps.count, &taps.capacity, sizeof(taps.list[0]));
-	taps.list[taps.count++] = (struct tap){ 0 };
+	taps.list[taps.count++] = (struct tap){ .accepted_ns = world_now() };
 	taps.latest = plain_add(server, connection, talk);
 	return taps.latest;
 }
@@ -123,9 +126,11 @@ void check_received(struct process *server, uint64_t connection, const uint8_t *
 		return;
 	}
 	if (plain->size > 0 && plain->size < PREFACE &&
-	    (world_now() - tap->last_ns >= SILENCE_NS || check_was_asked(server)))
+	    (world_now() - tap->first_ns >= SILENCE_NS ||
+	     world_now() - tap->accepted_ns >= FIRST_NS || check_was_asked(server)))
 		tap->was_silent = true;
-	tap->last_ns = world_now();
+	if (plain->size == 0)
+		tap->first_ns = world_now();
 	keep(plain, data, size);
 	if (plain->talk == TALK_UNKNOWN)
 		tell_apart(tap, plain);
