@@ -393,6 +393,43 @@ static void ends_of_streams(void **state)
 	build_deinit(&b);
 }
 
+/* One with another number than the record that comes next is none that a server has written. */
+static void an_end_of_a_stream_in_a_wrong_place(void **state)
+{
+	static const struct {
+		const char *name;
+		uint64_t record;
+	} rows[] = {
+		{ "right", 3 },
+		{ "one too low", 2 },
+		{ "one too high", 4 },
+		{ "far too high", 139 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct build b;
+		char what[100];
+
+		print_message("%s\n", rows[i].name);
+		build_init(&b);
+		build_segment(&b, 1);
+		build_one(&b, 0, 2, 10);
+		b.record = rows[i].record;
+		build_forget(&b, 0);
+		b.record = 3;
+		build_one(&b, 1, 1, 10);
+		build_save(&b, 1);
+		snprintf(what, sizeof(what), "an empty batch of record %llu stands there",
+			 (unsigned long long)rows[i].record);
+		if (rows[i].record == 3)
+			expect(&b, 1, 0, "1-2 f3 3", 4, 1, 16384, "zeros");
+		else
+			expect(&b, 1, 0, "1-2", 3, 1, 8192, what);
+		build_deinit(&b);
+	}
+}
+
 /* The next good batch behind a bad place, for verify and repair. */
 static void going_on_behind_a_bad_place(void **state)
 {
@@ -524,6 +561,7 @@ int main(void)
 		cmocka_unit_test(large_batches),
 		cmocka_unit_test(claims_and_seals),
 		cmocka_unit_test(ends_of_streams),
+		cmocka_unit_test(an_end_of_a_stream_in_a_wrong_place),
 		cmocka_unit_test(going_on_behind_a_bad_place),
 		cmocka_unit_test(commits_are_whole),
 		cmocka_unit_test(places_as_text),

@@ -414,9 +414,10 @@ class Journal:
                 return e, (segment, offset, "not the first batch of its commit" if first else "a commit's end is missing")
             end = offset + Batch.SIZE + batch.bytes
             if batch.count == 0:
-                if batch.record + bool(batch.flags & FORGET) > segment.bound:
+                forget = bool(batch.flags & FORGET)
+                if batch.record + forget > segment.bound or forget and batch.record != e:
                     return e, (segment, offset, f"of record {batch.record}")
-                if batch.flags & FORGET:
+                if forget:
                     self.streams[batch.stream] = None
             else:
                 if batch.record != e or e + batch.count > segment.bound:
