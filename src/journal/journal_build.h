@@ -231,6 +231,19 @@ static inline void build_forget(struct build *b, unsigned stream)
 	b->h[stream] = 0;
 }
 
+/* The places of `count` records that a repair did not find. */
+static inline void build_lost(struct build *b, uint32_t count)
+{
+	struct batch_header header = { .stream = stream_id_plain(b->record),
+				       .first_seq = 1,
+				       .count = count,
+				       .flags = BATCH_LOST };
+
+	build_put(b, &header);
+	build_commit(b);
+	b->record += count;
+}
+
 /* Write `size` bytes of the image (0: what is used, and `spare` zero blocks more) as the segment's file. */
 static inline void build_save_size(struct build *b, size_t size)
 {

@@ -2,7 +2,7 @@
  *
  * Records keep their numbers: in the place of what is lost stands a batch that says so (BATCH_LOST). Streams keep their sequence
  * numbers; where one lost messages it goes on with a recorded gap, and its history checksum begins again there, so that a client that
- * asks finds out. Of a batch with a broken frame the others are saved. */
+ * asks finds out. Where one has a number twice it ends (BATCH_FORGET) and begins again. Of a batch with a broken frame the others are saved. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -74,7 +74,7 @@ static void tell_lost(struct repair *r, const struct walk_place *place, uint64_t
 /* --- into the new journal */
 
 /* Up to record `last`, nothing is there. */
-static int put_lost(struct repair *r, uint64_t last)
+static int put_places(struct repair *r, uint64_t last)
 {
 	while (repair_out_next(r->out) <= last) {
 		uint64_t next = repair_out_next(r->out);
@@ -92,9 +92,15 @@ static int put_lost(struct repair *r, uint64_t last)
 		if (error != 0)
 			return error;
 		r->lost += header.count;
-		r->seamless = false;
 	}
 	return 0;
+}
+
+static int put_lost(struct repair *r, uint64_t last)
+{
+	if (repair_out_next(r->out) <= last)
+		r->seamless = false;
+	return put_places(r, last);
 }
 
 static int add_seam(struct repair *r, const struct snapshot_entry *entry)
@@ -124,8 +130,10 @@ static struct stream_note *note_of(struct repair *r, const struct stream_id *id)
 	return note;
 }
 
-/* A stream that is not known is met in its middle. 1: it goes on from before the seam; 0: what went before is lost; -ENOMEM. */
-static int meet_in_middle(struct repair *r, struct stream_note *note, const struct batch_header *h)
+/* A stream that is not known is met in its middle: its last number was `last`. 1: it goes on from before the seam; 0: what went before is
+ * lost; -ENOMEM. */
+static int meet_in_middle(struct repair *r, struct stream_note *note, const struct batch_header *h,
+			  uint64_t last)
 {
 	if (stream_id_is_plain(&h->stream)) {
 		note->now.h = h->h_before;
@@ -134,7 +142,7 @@ static int meet_in_middle(struct repair *r, struct stream_note *note, const stru
 	if (!r->seamless || r->lowest <= 1)
 		return 0;
 	note->now.h = h->h_before;
-	note->now.last_seq = h->first_seq - 1;
+	note->now.last_seq = last;
 	note->now.record = r->lowest - 1;
 	note->now.writer = h->writer;
 	note->now.time_ns = h->time_ns;
@@ -142,36 +150,59 @@ static int meet_in_middle(struct repair *r, struct stream_note *note, const stru
 	return add_seam(r, &note->now) == 0 ? 1 : -ENOMEM;
 }
 
-/* How the run in `h` follows what the new journal has of its stream: sets gap and h_before. 1, 0: it cannot be kept, -ENOMEM. */
+/* The stream has this number already; where a segment is missing, what it had taken over is there again. Which one was acknowledged is not
+ * known, so both are kept: the stream ends here, and begins again. */
+static int end_stream(struct repair *r, const struct stream_note *note,
+		      const struct batch_header *h)
+{
+	char text[STREAM_TEXT_SIZE];
+	struct batch_header end = {
+		.record = h->record,
+		.stream = h->stream,
+		.time_ns = h->time_ns,
+		.flags = BATCH_FORGET,
+	};
+
+	tell(r, "record %" PRIu64 ": stream %s begins again at number %" PRIu64 ", it had %" PRIu64,
+	     h->record, stream_text(&h->stream, text), h->first_seq, note->now.last_seq);
+	return stream_id_is_plain(&h->stream) ? 0 : repair_out_batch(r->out, &end, NULL, r->why);
+}
+
+/* How the run in `h` follows what the new journal has of its stream: sets gap and h_before. 0 or -errno with *why. */
 static int link_run(struct repair *r, struct stream_note *note, struct batch_header *h)
 {
 	uint64_t last = note->forgotten ? 0 : note->now.last_seq;
 	bool gap = (h->flags & BATCH_GAP) != 0;
-	bool anew = gap ? h->gap_last == 0 : h->first_seq == 1;
+	uint64_t before = gap ? h->gap_last : h->first_seq - 1;
 	int result;
 
 	/* The server had forgotten it; nothing on the disk says so but this. */
-	if (anew && ((note->now.flags & BATCH_EPHEMERAL) != 0 || note->now.record < r->lowest))
+	if (before == 0 &&
+	    ((note->now.flags & BATCH_EPHEMERAL) != 0 || note->now.record < r->lowest))
 		last = 0;
-	if (last == 0 && h->first_seq > 1 && !gap && !note->forgotten) {
-		result = meet_in_middle(r, note, h);
+	if (last == 0 && before > 0 && !note->forgotten) {
+		result = meet_in_middle(r, note, h, before);
 		if (result < 0)
-			return result;
+			return failed(r, result, "copy");
 		if (result == 1)
-			last = h->first_seq - 1;
+			last = before;
+	}
+	if (h->first_seq <= last) {
+		result = end_stream(r, note, h);
+		if (result != 0)
+			return result;
+		last = 0;
 	}
 	h->flags &= ~(uint32_t)BATCH_GAP;
 	h->gap_last = 0;
 	h->h_before = 0;
-	if (h->first_seq <= last)
-		return 0;
 	if (!gap && h->first_seq == last + 1) {
 		h->h_before = last == 0 ? 0 : note->now.h;
-		return 1;
+		return 0;
 	}
 	h->flags |= BATCH_GAP;
 	h->gap_last = last;
-	return 1;
+	return 0;
 }
 
 /* `count` good frames of a batch, from its frame `index` on. */
@@ -201,18 +232,11 @@ static int put_run(struct repair *r, const struct walk_batch *batch, uint32_t in
 	if (result != 0)
 		return result;
 	note = note_of(r, &h.stream);
-	result = note == NULL ? -ENOMEM : link_run(r, note, &h);
-	if (result < 0)
-		return failed(r, result, "copy");
-	if (result == 0) {
-		char text[STREAM_TEXT_SIZE];
-
-		tell(r,
-		     "lost: records %" PRIu64 "..%" PRIu64 ": number %" PRIu64
-		     " of stream %s is there already",
-		     h.record, h.record + count - 1, h.first_seq, stream_text(&h.stream, text));
-		return put_lost(r, h.record + count - 1);
-	}
+	if (note == NULL)
+		return failed(r, -ENOMEM, "copy");
+	result = link_run(r, note, &h);
+	if (result != 0)
+		return result;
 	h.h_after = h.h_before;
 	for (uint32_t i = 0, k = at; i < count; i++) {
 		struct frame_header frame = frame_get_header(batch->frames + k);
@@ -236,9 +260,10 @@ static int put_batch(struct repair *r, const struct walk_batch *batch)
 	struct stream_note *note;
 
 	if ((h->flags & BATCH_LOST) != 0) {
+		/* That repair has marked the streams that lost something by it. */
 		tell(r, "lost before an earlier repair: records %" PRIu64 "..%" PRIu64, h->record,
 		     h->record + h->count - 1);
-		return put_lost(r, h->record + h->count - 1);
+		return put_places(r, h->record + h->count - 1);
 	}
 	if (h->count > 0)
 		return put_run(r, batch, 0, h->count, 0, h->bytes);

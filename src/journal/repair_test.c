@@ -376,6 +376,101 @@ static void a_forgotten_stream_that_begins_with_a_gap(void **state)
 	build_deinit(&b);
 }
 
+/* The oldest records have been given up, and with them what stream 0 was before; the snapshot is of later. */
+static void begin_in_the_middle(struct build *b)
+{
+	build_init(b);
+	b->record = 7;
+	b->seq[0] = 3;
+	b->h[0] = 0x1234;
+	build_segment(b, 2);
+}
+
+static void end_in_the_middle(struct build *b)
+{
+	build_save(b, 0);
+	build_snapshot(b, NAME_SNAPSHOT, 2);
+	build_segment(b, 3);
+	build_seal(b);
+	build_save(b, 0);
+}
+
+/* What an earlier repair lost it has marked, where a stream lost by it: no stream has lost anything since. */
+static void repaired_again_without_its_beginning(void **state)
+{
+	struct build b;
+	struct target t;
+	struct lines lines = { .size = 0 };
+	struct failure why;
+
+	(void)state;
+	begin_in_the_middle(&b);
+	build_lost(&b, 4);       /* 7-10 */
+	build_one(&b, 0, 2, 10); /* 11-12: numbers 4 and 5 */
+	end_in_the_middle(&b);
+	expect(&b, 0x1800, "lost before an earlier repair: records 7..10\n", "records 7..12");
+	repair_fresh(&b, &t);
+	assert_int_equal(journal_verify(t.path, keep_line, &lines, &why), 0);
+	if (strstr(lines.text, "follows number") != NULL)
+		fail_msg("a gap that nobody accepted: %s", lines.text);
+	remove_target(&t);
+	build_deinit(&b);
+}
+
+/* A gap says what came before it, also where nothing else does any more. */
+static void a_gap_behind_the_beginning(void **state)
+{
+	struct build b;
+
+	(void)state;
+	begin_in_the_middle(&b);
+	b.seq[0] = 5;
+	b.gap_last = 3;
+	b.flags = BATCH_GAP;
+	build_one(&b, 0, 2, 10); /* 7-8: numbers 6 and 7 */
+	end_in_the_middle(&b);
+	expect(&b, 0x180, "2 records saved, 0 lost\n",
+	       "number 6 follows number 3, a gap that the sender accepted");
+	build_deinit(&b);
+}
+
+/* Two records have the same number: neither is thrown away. */
+static void a_number_twice(void **state)
+{
+	static const struct {
+		const char *name;
+		uint64_t seq;
+		uint32_t flags;
+		const char *told;
+	} rows[] = {
+		{ "the last one", 3, 0, "begins again at number 3, it had 3\n" },
+		{ "from the middle", 2, 0, "begins again at number 2, it had 3\n" },
+		{ "from the beginning", 1, 0, "begins again at number 1, it had 3\n" },
+		{ "with a gap", 2, BATCH_GAP, "begins again at number 2, it had 3\n" },
+		{ "of an ephemeral stream", 2, BATCH_EPHEMERAL, "begins again at number 2, it had" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct build b;
+
+		print_message("%s\n", rows[i].name);
+		build_init(&b);
+		build_segment(&b, 1);
+		b.flags = rows[i].flags & BATCH_EPHEMERAL;
+		build_one(&b, 0, 3, 10); /* 1-3 */
+		build_one(&b, 1, 1, 10); /* 4 */
+		b.seq[0] = rows[i].seq - 1;
+		b.gap_last = 1;
+		b.flags = rows[i].flags;
+		build_one(&b, 0, 4, 10); /* 5-8 */
+		build_seal(&b);
+		build_save(&b, 0);
+		expect(&b, 0x1fe, rows[i].told, "8 records");
+		build_deinit(&b);
+	}
+}
+
 /* A block that stands in the segment a second time, behind the place where it belongs and is broken. */
 static void a_block_that_went_astray(void **state)
 {
@@ -469,6 +564,9 @@ int main(void)
 		cmocka_unit_test(the_end),
 		cmocka_unit_test(streams_that_end),
 		cmocka_unit_test(a_forgotten_stream_that_begins_with_a_gap),
+		cmocka_unit_test(repaired_again_without_its_beginning),
+		cmocka_unit_test(a_gap_behind_the_beginning),
+		cmocka_unit_test(a_number_twice),
 		cmocka_unit_test(a_block_that_went_astray),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(large_journals),

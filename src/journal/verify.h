@@ -10,8 +10,8 @@ int journal_verify(const char *path, void (*line)(void *context, const char *tex
 		   struct failure *why);
 
 /* Copy the good records of `from` into a new journal `to` (made; must not exist or be empty: 73). Record numbers stay: in the place of
- * what is missing stands a batch that says so (BATCH_LOST), and a stream that lost some goes on with a recorded gap. Each lost range is
- * a line. 0 also when something was lost; -errno with *why. */
+ * what is missing stands a batch that says so (BATCH_LOST), and a stream that lost some goes on with a recorded gap; one that has a number
+ * twice ends and begins again. Each lost range, and each such stream, is a line. 0 also when something was lost; -errno with *why. */
 int journal_repair(const char *from, const char *to, void (*line)(void *context, const char *text),
 		   void *context, struct failure *why);
 
