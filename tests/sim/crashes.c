@@ -1,8 +1,9 @@
 /* crashes: a crash after every single I/O operation of some scripted workloads, and a recovery from each.
  *
- * A workload runs as a seed does, without faults. After each operation on the disk the process forks: the children crash there (a kill; a
- * power cut that keeps all, none, or a single one of the unsynced things), a server recovers, everything is checked; the parent goes on
- * to the next operation. And the same workloads once more for each n with the n-th operation, or the n-th allocation, failing: once, and
+ * A workload runs as a seed does, without faults. After each operation on the disk the process forks: the children crash there, a server
+ * recovers, everything is checked; the parent goes on to the next operation. The crashes: a power cut that keeps all, none, or a single
+ * one of the unsynced things; a kill after which all, none, or a single one of the writes in flight land, before the next server is
+ * started, or at any time from its start on. (What would be the same crash once more is left out.) And the same workloads once more for each n with the n-th operation, or the n-th allocation, failing: once, and
  * for good. */
 #include <errno.h>
 #include <inttypes.h>
@@ -29,6 +30,7 @@ enum {
 	RUN_STEPS_MOST = 200000,
 	CHILD_SECONDS = 30,
 	FAILURES_SHOWN = 20,
+	RECOVERIES_LEAST = 50000,
 };
 
 /* One sender of a workload. */
@@ -157,6 +159,7 @@ static void begin(uint64_t seed)
 
 struct crash {
 	bool is_power;
+	bool is_late; /* a kill: the next server is started before what was in flight has landed */
 	enum disk_survivors survivors;
 	unsigned one;
 };
@@ -171,10 +174,12 @@ static void recover(const struct crash *crash)
 	stage->is_closing = true;
 	if (crash->is_power) {
 		stage_power_cut(stage);
-		disk_survivors(stage->disk, SURVIVE_DRAWN, 0);
 	} else if (stage->servers[0].process != NULL) {
 		process_kill(stage->servers[0].process, DEATH_KILL);
 	}
+	disk_survivors(stage->disk, SURVIVE_DRAWN, 0);
+	if (crash->is_late)
+		server_start(&stage->servers[0]);
 	finale_look_once(stage, &records);
 }
 
@@ -226,23 +231,43 @@ static void recover_in_child(const void *argument)
 	recover(argument);
 }
 
+static void crash_so(const struct crash *crash, uint64_t number)
+{
+	char what[80];
+
+	snprintf(what, sizeof(what), "%s, %s (%u), after operation",
+		 crash->is_power  ? "power cut"
+		 : crash->is_late ? "kill, late writes"
+				  : "kill",
+		 crash->survivors == SURVIVE_ALL    ? "all stays"
+		 : crash->survivors == SURVIVE_NONE ? "nothing stays"
+						    : "one stays",
+		 crash->one);
+	in_child(recover_in_child, crash, what, number);
+	count_recovery();
+}
+
+/* count: of the things that may stay or go. */
+static void crash_in_each_way(struct crash crash, unsigned count, uint64_t number)
+{
+	crash.survivors = SURVIVE_ALL;
+	crash_so(&crash, number);
+	crash.survivors = SURVIVE_NONE;
+	if (count > 0)
+		crash_so(&crash, number);
+	crash.survivors = SURVIVE_ONE;
+	for (crash.one = 0; count > 1 && crash.one < count; crash.one++)
+		crash_so(&crash, number);
+}
+
 static void crash_here(uint64_t number)
 {
-	static const struct crash crashes[] = {
-		{ false, SURVIVE_DRAWN, 0 },
-		{ true, SURVIVE_ALL, 0 },
-		{ true, SURVIVE_NONE, 0 },
-	};
-	unsigned unsynced = disk_unsynced(stage->disk);
+	unsigned in_flight = disk_in_flight(stage->disk);
 
-	for (unsigned i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++, count_recovery())
-		in_child(recover_in_child, &crashes[i], "crash after operation", number);
-	for (unsigned i = 0; i < unsynced; i++, count_recovery()) {
-		struct crash one = { true, SURVIVE_ONE, i };
-
-		in_child(recover_in_child, &one, "power cut that keeps one, after operation",
-			 number);
-	}
+	crash_in_each_way((struct crash){ .is_power = true }, disk_unsynced(stage->disk), number);
+	crash_in_each_way((struct crash){ .is_late = false }, in_flight, number);
+	if (in_flight > 0)
+		crash_in_each_way((struct crash){ .is_late = true }, in_flight, number);
 }
 
 /* --- the workload itself */
@@ -463,6 +488,10 @@ int main(int count, char **words)
 		if (status != 0)
 			shared->failed++;
 	printf("%" PRIu64 " failed operations and allocations\n", (uint64_t)shared->faults);
+	if (shared->recoveries < RECOVERIES_LEAST) {
+		printf("too few recoveries: at least %u are wanted\n", RECOVERIES_LEAST);
+		shared->failed++;
+	}
 	printf("%" PRIu64 " recoveries, %" PRIu64 " failed\n", (uint64_t)shared->recoveries,
 	       (uint64_t)shared->failed);
 	return shared->failed > 0;

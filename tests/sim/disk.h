@@ -40,10 +40,12 @@ void disk_enlarge(struct disk *disk, uint64_t bytes);
 void disk_power_cut(struct disk *disk);
 
 /* What a power cut keeps, for enumerations: instead of drawing, keep everything, nothing, or only the one unsynced thing with this number
- * (they are numbered 0, 1, ... in a fixed order). disk_unsynced tells how many there are. */
+ * (they are numbered 0, 1, ... in a fixed order). disk_unsynced tells how many there are. And what of the writes in flight lands, sooner or
+ * later, when their process is killed: all, none, or only the one with this number; disk_in_flight tells how many there are. */
 enum disk_survivors { SURVIVE_DRAWN, SURVIVE_ALL, SURVIVE_NONE, SURVIVE_ONE };
 void disk_survivors(struct disk *disk, enum disk_survivors which, unsigned one);
 unsigned disk_unsynced(const struct disk *disk);
+unsigned disk_in_flight(const struct disk *disk);
 
 /* From here on every write and flush of the disk fails (-EIO), or none again (those that a fault has made fail for good, too). */
 void disk_break(struct disk *disk, bool broken);

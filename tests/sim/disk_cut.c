@@ -23,6 +23,7 @@ void disk_survivors(struct disk *disk, enum disk_survivors which, unsigned one)
 {
 	disk->survivors = which;
 	disk->survivor = one;
+	disk->abandoned = 0;
 }
 
 static bool leads_to(const struct directory *directory, const struct inode *inode)

@@ -188,6 +188,7 @@ struct disk {
 	void *watcher_context;
 	enum disk_survivors survivors;
 	unsigned survivor;
+	unsigned abandoned;      /* writes, since the survivors were chosen */
 	struct disk *next;
 };
 

@@ -393,14 +393,50 @@ static void on_late_never(void *context, uint64_t number)
 		write_forget(write);
 }
 
+enum fate { FATE_NOTHING, FATE_PART, FATE_WHOLE };
+
+static enum fate choose_fate(struct disk *disk)
+{
+	static const enum fate fates[] = { FATE_NOTHING, FATE_PART, FATE_WHOLE, FATE_WHOLE };
+	enum fate drawn = fates[world_draw(4)];
+	unsigned number = disk->abandoned++;
+
+	switch (disk->survivors) {
+	case SURVIVE_ALL:
+		return FATE_WHOLE;
+	case SURVIVE_NONE:
+		return FATE_NOTHING;
+	case SURVIVE_ONE:
+		return number == disk->survivor ? FATE_WHOLE : FATE_NOTHING;
+	case SURVIVE_DRAWN:
+		break;
+	}
+	return drawn;
+}
+
+static bool may_land(const struct disk_write *write)
+{
+	return write->error == 0 && write->left > 0;
+}
+
+unsigned disk_in_flight(const struct disk *disk)
+{
+	unsigned count = 0;
+
+	for (const struct disk_write *write = disk->writes; write != NULL; write = write->next)
+		count += !write->abandoned && may_land(write);
+	return count;
+}
+
 void disk_write_abandon(struct disk_write *write)
 {
-	uint64_t span, fate;
+	enum fate fate;
+	uint64_t span;
 
 	if (write->abandoned)
 		return;
 	span = world_draw(world_draw(2) == 0 ? MILLISECOND : 5 * SECOND);
-	fate = world_draw(4);
+	fate = may_land(write) ? choose_fate(write->disk) : FATE_NOTHING;
 	write->abandoned = true;
 	write->abandoned_ns = world_now();
 	write->server_starts = write->disk->server_starts;
@@ -412,10 +448,10 @@ void disk_write_abandon(struct disk_write *write)
 	/* What goes through the cache is copied there at once, or not at all: the call has come back with its process' end. */
 	if (!write->direct)
 		span = 0;
-	if (fate > 0 && write->error == 0)
+	if (fate != FATE_NOTHING)
 		world_at(world_now() + world_draw(span + 1), on_late_some, NULL, write->number);
-	world_at(world_now() + span, fate > 1 && write->error == 0 ? on_late_whole : on_late_never,
-		 NULL, write->number);
+	world_at(world_now() + span, fate == FATE_WHOLE ? on_late_whole : on_late_never, NULL,
+		 write->number);
 }
 
 void writes_abandon(struct process *process)

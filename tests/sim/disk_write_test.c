@@ -119,6 +119,50 @@ static void test_late_writes(void **state)
 	assert_true(fault_counts[FAULT_WRITE_VERY_LATE] > very_late);
 }
 
+/* How many pages of the writes in flight at a kill land after it; *ret_in_flight: of how many writes. */
+static unsigned land_after_kill(uint64_t seed, enum disk_survivors which, unsigned one,
+				unsigned *ret_in_flight)
+{
+	static struct work work = { run_flight };
+	struct process *process;
+	unsigned before, landed;
+
+	begin(seed, 16 * MIB);
+	process = process_start(host, "server", run_work, &work, NULL);
+	while (disk_in_flight(disk) < 4)
+		assert_true(world_step());
+	run_until(world_now() + 60000);
+	*ret_in_flight = disk_in_flight(disk);
+	disk_survivors(disk, which, one);
+	before = pages_landed();
+	process_kill(process, DEATH_KILL);
+	assert_int_equal(disk_in_flight(disk), 0);
+	run_all();
+	landed = pages_landed();
+	end();
+	if (which == SURVIVE_ALL)
+		assert_int_equal(landed, 64);
+	return landed - before;
+}
+
+static void test_chosen_survivors(void **state)
+{
+	unsigned most = 0;
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		unsigned in_flight, all, each = 0;
+
+		assert_int_equal(land_after_kill(seed, SURVIVE_NONE, 0, &in_flight), 0);
+		all = land_after_kill(seed, SURVIVE_ALL, 0, &in_flight);
+		most = in_flight > most ? in_flight : most;
+		for (unsigned one = 0; one < in_flight; one++)
+			each += land_after_kill(seed, SURVIVE_ONE, one, &(unsigned){ 0 });
+		assert_int_equal(each, all);
+	}
+	assert_in_range(most, 2, 4);
+}
+
 static void test_power_cut_in_flight(void **state)
 {
 	static struct work work = { run_flight };
@@ -258,6 +302,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_flight),
 		cmocka_unit_test(test_late_writes),
+		cmocka_unit_test(test_chosen_survivors),
 		cmocka_unit_test(test_power_cut_in_flight),
 		cmocka_unit_test(test_final),
 		cmocka_unit_test(test_corruption),
