@@ -9,6 +9,7 @@
  *
  * Appending never goes on in an old segment: writes of a killed server may still land there. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -212,6 +213,25 @@ static void choose_id(struct opening *o)
 	random_bytes(o->j->id, sizeof(o->j->id));
 }
 
+/* With a snapshot, records may only be missing up to its last one: the segment that goes on from there is never deleted before a later
+ * snapshot covers it. What stands behind such a hole must not pass for what came behind the end. */
+static int check_snapshot(struct opening *o)
+{
+	uint64_t next = o->snapshot.header.record + 1;
+	char text[200];
+
+	/* The segment that was current when it was written is never deleted before a later one is published. */
+	if (o->set.count == 0 || o->set.list[o->set.count - 1].index <= opening_covered(o))
+		return damage(o, "there is a snapshot, but no segment behind it");
+	if (o->lowest == UINT64_MAX || o->lowest <= next)
+		return 0;
+	snprintf(text, sizeof(text),
+		 "records %" PRIu64 "..%" PRIu64
+		 ": their segments are gone, and no valid snapshot covers them",
+		 next, o->lowest - 1);
+	return damage(o, text);
+}
+
 /* Without a snapshot the table can be rebuilt only when the records are there from the first one on. */
 static int check_beginning(struct opening *o)
 {
@@ -219,12 +239,8 @@ static int check_beginning(struct opening *o)
 	for (uint32_t i = 0; i < o->set.count; i++)
 		if (o->set.list[i].first != 0 && o->set.list[i].first < o->lowest)
 			o->lowest = o->set.list[i].first;
-	if (o->snapshot.valid) {
-		/* The segment that was current when it was written is never deleted before a later one is published. */
-		if (o->set.count != 0 && o->set.list[o->set.count - 1].index > opening_covered(o))
-			return 0;
-		return damage(o, "there is a snapshot, but no segment behind it");
-	}
+	if (o->snapshot.valid)
+		return check_snapshot(o);
 	if (o->set.count == 0 || o->lowest == 1 ||
 	    (o->lowest == UINT64_MAX && o->set.list[0].index == 1))
 		return 0;

@@ -143,6 +143,21 @@ static void first_segment_rightly_gone(void)
 	remove_file(first_segment);
 }
 
+/* Nothing claims what is missing; but the snapshot ends before it. */
+static void more_gone_than_the_snapshot_covers(void)
+{
+	build_segment(&b, 1);
+	build_one(&b, 0, 3, 100);
+	build_save(&b, 1);
+	build_snapshot(&b, NAME_SNAPSHOT, 1);
+	build_segment(&b, 2);
+	build_one(&b, 0, 2, 100); /* 4-5: not saved */
+	build_segment(&b, 3);
+	build_one(&b, 0, 1, 100);
+	build_save(&b, 1);
+	remove_file(first_segment);
+}
+
 static void middle_segment_gone(void)
 {
 	without_snapshots();
@@ -319,6 +334,7 @@ static const struct row rows[] = {
 	{ "a record behind a snapshot", snapshot_says_later_record, 0, "snapshot: an entry makes no sense" },
 	{ "the first segment gone", first_segment_gone, 0, "its first segments are gone" },
 	{ "the first segment given up", first_segment_rightly_gone, 7, NULL },
+	{ "more gone than the snapshot covers", more_gone_than_the_snapshot_covers, 0, "records 4..5: their segments are gone" },
 	{ "a segment in the middle gone", middle_segment_gone, 0, "1.seg offset 12288: records 4..4: zeros; records up to 5" },
 	{ "nothing behind the snapshot", nothing_behind_snapshot, 0, "no segment behind it" },
 	{ "a segment of another journal", of_another_journal, 0, "00000000000000000002.seg belongs to another journal" },
