@@ -301,6 +301,28 @@ static void write_snapshot(struct program *p, unsigned which)
 	begin_segment(p, 0);
 }
 
+/* Opening goes by the newer snapshot. If that was made when the ephemeral stream had ended, the stream is not known any more, whether its end
+ * is dead or not. */
+static void forget_with_snapshot(struct program *p)
+{
+	const struct snapshot *newest = NULL;
+
+	for (unsigned i = 0; i < 2; i++)
+		if (p->snapshots[i].present &&
+		    (newest == NULL ||
+		     p->snapshots[i].header.segment_index > newest->header.segment_index))
+			newest = &p->snapshots[i];
+	if (newest == NULL || p->streams[EPHEMERAL].record > newest->header.record)
+		return;
+	for (unsigned i = 0; i < newest->header.count; i++) {
+		struct stream_id id = stream_of(EPHEMERAL);
+
+		if (stream_id_equal(&newest->entries[i].stream, &id))
+			return;
+	}
+	memset(&p->streams[EPHEMERAL], 0, sizeof(p->streams[EPHEMERAL]));
+}
+
 /* The next segment takes over from the first record of some batch that nobody has claimed: a server was killed, and the next one did not
  * find what came later. */
 static void take_over(struct program *p, unsigned choice)
@@ -328,6 +350,7 @@ static void take_over(struct program *p, unsigned choice)
 		restored = true;
 		p->batches[i].dropped = true;
 	}
+	forget_with_snapshot(p);
 	p->record = from;
 	begin_segment(p, 0);
 	write_seal(p); /* the first thing that opening writes, since f is what takes over */
