@@ -8,6 +8,7 @@ int command_send(int count, char **arguments);
 int command_read(int count, char **arguments);
 int command_verify(int count, char **arguments);
 int command_repair(int count, char **arguments);
+int command_bench(int count, char **arguments);
 
 /* Where `roger serve` keeps its journal, and where the others look for it. */
 #define JOURNAL_DEFAULT "./roger-journal"

@@ -17,6 +17,7 @@ static const struct {
 	{ "read", command_read },
 	{ "verify", command_verify },
 	{ "repair", command_repair },
+	{ "bench", command_bench },
 };
 
 static const char help[] =
@@ -30,6 +31,7 @@ static const char help[] =
 	"  roger read    print stored messages\n"
 	"  roger verify  check every byte of a journal\n"
 	"  roger repair  copy what is good of a damaged journal into a new one\n"
+	"  roger bench   send generated messages, and measure rate and latency\n"
 	"\n"
 	"  roger COMMAND --help says more.  --version prints the version.\n"
 	"\n"
