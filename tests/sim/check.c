@@ -32,12 +32,14 @@ void check_begin(const struct check_config *config)
 	tap_begin();
 	seen_begin();
 	servers_begin();
+	reasons_begin();
 }
 
 void check_end(void)
 {
 	char text[sizeof(checks.debts[0].text)] = "";
 
+	reasons_end();
 	servers_end();
 	seen_end();
 	tap_end();
@@ -52,6 +54,11 @@ void check_end(void)
 	checks.debt_count = checks.debt_capacity = 0;
 	if (text[0] != '\0')
 		world_fail("lost, and nobody has said so: %s", text);
+}
+
+uint64_t check_told(void)
+{
+	return ledger_last();
 }
 
 uint64_t check_acknowledged(void)

@@ -62,8 +62,16 @@ void check_sender_doubled(uint32_t sender);
 /* The machine of that run has slept for half a day: no connection after this one may go on with its ephemeral stream. */
 void check_sender_slept(uint32_t sender, uint32_t run, uint64_t connection);
 
+/* A client process of that run begins. */
+struct check_attempt {
+	bool tries_again;      /* whatever its connections come to: only another sender, or what looks like one, makes it end with 69 */
+	uint64_t patience_ns;  /* it ends with 75 no sooner than that */
+};
+void check_client_started(uint32_t sender, uint32_t run, const struct check_attempt *attempt);
+
 /* A client process has ended by itself: with 0, all of that run must be acknowledged and on the medium. Its other exits must be among the
- * documented ones: 69 and 75 whenever it likes, 65 only where the server had really lost something, or another has sent there. */
+ * documented ones: 69 and 75 where something has happened to the network or the server, 65 only where the server had really lost
+ * something, or another has sent there. */
 void check_client_ended(uint32_t sender, uint32_t run, uint64_t last, int status);
 
 /* A server process has begun, has ended: status 65 is allowed in corruption mode only; 73 when another has the lock; 74 after an
@@ -99,6 +107,11 @@ struct check_record {
 };
 void check_seen(const struct check_record *record);
 
+/* A reader begins: hand what this returns to check_reader_failed, if it comes to that. An error (not damage: check_damage_told) must have a
+ * reason: something has happened to the disk meanwhile, or there is no journal yet. */
+uint64_t check_reader_began(void);
+void check_reader_failed(uint64_t began, int status, const char *text);
+
 /* A reader was told of damage. */
 void check_damage_told(const char *who, const char *text);
 
@@ -113,6 +126,9 @@ void check_corrupted(void);
 /* A fault that is not in fault.h's table is injected (the n-th allocation or call fails): servers and clients may end with any status but
  * 65; what was acknowledged is as safe as ever. */
 void check_fault_injected(void);
+
+/* The highest record that anybody has been told of, or shown. */
+uint64_t check_told(void);
 
 /* Claimed so far (acks and answers that went out), for progress and liveness. */
 uint64_t check_acknowledged(void);

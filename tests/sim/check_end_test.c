@@ -303,16 +303,6 @@ static void client_not_all(void)
 	end_client(MODE_LIVENESS, 0);
 }
 
-static void client_timeout(void)
-{
-	end_client(MODE_CRASH, 75);
-}
-
-static void client_fenced(void)
-{
-	end_client(MODE_CRASH, 69);
-}
-
 static void client_loss(void)
 {
 	end_client(MODE_CRASH, 65);
@@ -521,8 +511,6 @@ static const struct test_row rows[] = {
 	{ "takes descriptors", takes_descriptors, "11 descriptors" },
 	{ "gives descriptors back", gives_descriptors_back, NULL },
 	{ "client not all", client_not_all, "it is there up to 3" },
-	{ "client timeout", client_timeout, NULL },
-	{ "client fenced", client_fenced, NULL },
 	{ "client loss", client_loss, "exit status 65" },
 	{ "client trouble", client_trouble, "exit status 74" },
 	{ "no journal", no_journal, NULL },

@@ -2,7 +2,8 @@
  *
  *      tap.c          the wire: what was claimed           ----+
  *      check_seen.c   readers: what was shown                  +--> audit.c: is it on the medium?  --> ledger.c: which record is what
- *      check.c        who may end how                                                            plain.c: whose bytes a plain record is
+ *      check.c        what a lying medium excuses
+ *      check_server.c, check_reason.c   who may end how                                                            plain.c: whose bytes a plain record is
  *
  * The ledger holds what every record is, from the moment when somebody has been told of it and the audit has found it and
  * all before it on the medium: from then on it must stay so for ever. */
@@ -151,6 +152,7 @@ struct sender_run {
 	uint64_t last;       /* messages announced */
 	uint64_t reached;    /* of a named stream: in order up to here; else how many of them have been seen */
 	uint64_t slept;      /* after this connection its ephemeral stream is too old; 0: it is not */
+	bool has_slept;
 	uint32_t stream;     /* an ephemeral one's, NOBODY: not known yet */
 	uint8_t *seen;       /* plain and ephemeral: by number */
 };
@@ -258,6 +260,21 @@ bool check_was_asked(const struct process *server);
 
 /* May this server still acknowledge anything? world_fail if not. */
 void check_may_claim(const struct process *server);
+
+/* Has a server let somebody in, and is it still there and to stay? */
+bool check_server_is_there(void);
+
+/* --- check_reason.c */
+
+void reasons_begin(void);
+void reasons_end(void);
+void reasons_server_changed(void);
+
+/* HELLO of that stream has come on that connection. */
+void reasons_said_hello(const uint8_t *id, uint64_t connection);
+
+/* May that client end with 69 or 75, being the only one who sends there? */
+bool reasons_to_give_up(uint32_t sender, uint32_t run, int status);
 
 /* --- check_seen.c */
 void seen_begin(void);

@@ -69,6 +69,7 @@ void check_server_started(struct process *process)
 {
 	bool has_company = false;
 
+	reasons_server_changed();
 	for (size_t i = 0; i < servers.count; i++) {
 		if (!servers.list[i].is_running)
 			continue;
@@ -138,6 +139,7 @@ void check_server_ended(struct process *process)
 	size_t most = process_memory_most(process);
 
 	server->is_running = false;
+	reasons_server_changed();
 	tap_server_ended(process);
 	if (checks.config.memory_budget != 0 && most > checks.config.memory_budget)
 		world_fail("a server has taken %zu bytes of memory; it may take %llu", most,
@@ -148,7 +150,17 @@ void check_server_ended(struct process *process)
 
 void check_server_asked(struct process *process)
 {
+	reasons_server_changed();
 	find(process)->is_asked = true;
+}
+
+bool check_server_is_there(void)
+{
+	for (size_t i = 0; i < servers.count; i++)
+		if (servers.list[i].is_running && servers.list[i].has_accepted &&
+		    !servers.list[i].is_asked)
+			return true;
+	return false;
 }
 
 bool check_was_asked(const struct process *process)

@@ -185,6 +185,18 @@ static void announce(const struct client_actor *actor)
 		     actor->kind == CLIENT_RESUME);
 }
 
+/* When it may give up. */
+static void say_patience(const struct client_actor *actor)
+{
+	uint64_t usual_ns = is_plain(actor) ? RAW_REPLY_NS : DEFAULT_CLIENT_TIMEOUT_NS;
+	struct check_attempt attempt = {
+		.tries_again = actor->config.retry && !is_plain(actor),
+		.patience_ns = actor->config.timeout_ns > 0 ? actor->config.timeout_ns : usual_ns,
+	};
+
+	check_client_started(actor->sender, actor->run, &attempt);
+}
+
 void client_start(struct client_actor *actor)
 {
 	if (actor->process != NULL || actor->host->off || actor->is_done || actor->is_out)
@@ -192,6 +204,7 @@ void client_start(struct client_actor *actor)
 	plan_run(actor);
 	plan_input(actor);
 	announce(actor);
+	say_patience(actor);
 	actor->process = process_start(actor->host, "client", client_main, actor, client_ended);
 	actor->process->script = actor;
 }

@@ -10,6 +10,7 @@
 #include "world.h"
 
 #define ALL_ARRIVES_NS (60 * SECOND_NS)
+#define ALL_SHOWN_NS (10 * SECOND_NS)
 #define STOPS_NS (30 * SECOND_NS)
 #define LATEST_WRITE_NS (6 * SECOND_NS) /* no write of a killed process lands later than that */
 
@@ -75,6 +76,17 @@ static void let_all_arrive(struct stage *stage)
 		stage->twin.process->paused_until_ns = 0;
 	if (!until(stage_clients_done, stage, ALL_ARRIVES_NS))
 		world_fail("not everything arrives within a minute after the last fault");
+}
+
+/* Whoever follows sees what has arrived. */
+static void let_all_be_shown(struct stage *stage)
+{
+	for (unsigned i = 0; i < stage->reader_count; i++)
+		if (stage->readers[i].process != NULL)
+			stage->readers[i].process->paused_until_ns = 0;
+	if (!until(stage_readers_are_through, stage, ALL_SHOWN_NS))
+		world_fail("a reader that follows does not show everything that was "
+			   "acknowledged");
 }
 
 static void stop_everybody(struct stage *stage)
@@ -191,8 +203,10 @@ void finale_run(struct stage *stage, uint64_t *ret_records)
 	if (!stage->is_damaged && !until(stage_server_is_up, stage, 300 * SECOND_NS))
 		world_fail("the server does not come back");
 	stage->is_closing = true;
-	if (stage->mode == MODE_LIVENESS)
+	if (stage->mode == MODE_LIVENESS) {
 		let_all_arrive(stage);
+		let_all_be_shown(stage);
+	}
 	stop_everybody(stage);
 	if (world_draw(2) == 0)
 		stage_power_cut(stage);

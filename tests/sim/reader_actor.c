@@ -22,32 +22,39 @@ static void reader_show(unsigned pass, const struct record *record)
 	check_seen(&seen);
 }
 
-/* roger read, with --follow or without; over again when it must. */
+/* roger read, with --follow or without; over again when it must. Who follows does so until he is killed. */
 static int reader_main(void *argument)
 {
 	struct reader_actor *actor = argument;
 	struct reader *reader = NULL;
 	struct record record;
 	struct failure why;
-	unsigned pass = 0;
+	uint64_t began = check_reader_began();
 
-	while (!actor->stage->is_closing) {
+	actor->pass = 0;
+	actor->shown = 0;
+	while (true) {
 		int result = reader != NULL
 				     ? reader_next(reader, &record, &why)
 				     : reader_open(JOURNAL_PATH, actor->from, &reader, &why);
 
 		if (result == -EBADMSG || (result < 0 && why.status == EXIT_DATA))
 			check_damage_told("reader", why.text);
+		else if (result < 0)
+			check_reader_failed(began, (int)why.status, why.text);
 		if (result < 0) {
 			if (reader != NULL)
 				reader_close(reader);
 			reader = NULL;
-			pass = 0;
-		} else if (pass == 0) {
-			pass = ++actor->stage->passes;
+			began = check_reader_began();
+			actor->pass = 0;
+			actor->shown = 0;
+		} else if (actor->pass == 0) {
+			actor->pass = ++actor->stage->passes;
 		}
 		if (result == 1) {
-			reader_show(pass, &record);
+			reader_show(actor->pass, &record);
+			actor->shown = record.number;
 			continue;
 		}
 		if (result == 0 && !actor->follows)
@@ -78,6 +85,17 @@ static void reader_ended(struct process *process)
 	if (!actor->stage->is_closing)
 		world_at(world_now() + world_span(0, 4 * actor->pause_ns, 2 * SECOND_NS),
 			 reader_again, actor, 0);
+}
+
+bool stage_readers_are_through(const struct stage *stage)
+{
+	for (unsigned i = 0; i < stage->reader_count; i++) {
+		const struct reader_actor *actor = &stage->readers[i];
+
+		if (actor->process != NULL && actor->follows && actor->shown < check_told())
+			return false;
+	}
+	return true;
 }
 
 void reader_start(struct reader_actor *actor)

@@ -118,8 +118,11 @@ void check_sender_slept(uint32_t number, uint32_t run_number, uint64_t connectio
 	struct sender *sender = find(number);
 	struct sender_run *run = sender != NULL ? find_run(sender, run_number) : NULL;
 
+	if (run == NULL)
+		return;
+	run->has_slept = true;
 	/* What nobody has seen a message of may not have been used. */
-	if (run != NULL && run->stream != NOBODY)
+	if (run->stream != NOBODY)
 		run->slept = connection;
 }
 
@@ -328,7 +331,9 @@ void check_client_ended(uint32_t number, uint32_t run_number, uint64_t last, int
 			must_have_arrived(sender, run, last);
 		return;
 	}
-	if (status == 69 || status == 75)
+	if ((status == 69 || status == 75) &&
+	    (has_rival(sender) || (status == 75 && run->has_slept) ||
+	     reasons_to_give_up(number, run_number, status)))
 		return;
 	if (checks.is_injected && status != 65)
 		return;

@@ -81,6 +81,8 @@ struct reader_actor {
 	int64_t from;
 	uint64_t pause_ns; /* how often it looks */
 	bool follows;      /* else it goes when it has seen everything */
+	unsigned pass;     /* that it is in; 0: it has not opened the journal */
+	uint64_t shown;    /* the record that it has shown last, in this pass */
 };
 
 struct stage {
@@ -131,6 +133,9 @@ void stage_power_cut(struct stage *stage);
 
 /* Has everybody who sends come to his end: with 0 while it was closing, or told to stay away? */
 bool stage_clients_done(const struct stage *stage);
+
+/* Has everybody who follows shown what anybody has been told of? */
+bool stage_readers_are_through(const struct stage *stage);
 
 /* A hostile peer connects from that host, does its worst for a while, and goes. It is no process: it speaks TCP by itself. */
 void hostile_start(struct host *from, unsigned server_number);

@@ -48,6 +48,15 @@ void tap_native_destroy(struct tap_native *native)
 	sim_free(native);
 }
 
+static bool is_good_hello(const uint8_t *hello)
+{
+	uint64_t first = check_u64(hello + 36);
+
+	return crc32c(0, hello, 44) == check_u32(hello + 44) &&
+	       (check_u32(hello + 8) & ~(uint32_t)FLAGS_ALL) == 0 && check_u64(hello + 12) != 0 &&
+	       first >= 1 && first <= INT64_MAX;
+}
+
 void tap_native_received(struct tap_native *native, const uint8_t *data, size_t size)
 {
 	size_t room = HELLO - native->hello_size;
@@ -61,15 +70,8 @@ void tap_native_received(struct tap_native *native, const uint8_t *data, size_t 
 	memcpy(native->hello + native->hello_size, data, size);
 	native->hello_size += size;
 	memcpy(native->id, native->hello + 12, STREAM_ID);
-}
-
-static bool is_good_hello(const uint8_t *hello)
-{
-	uint64_t first = check_u64(hello + 36);
-
-	return crc32c(0, hello, 44) == check_u32(hello + 44) &&
-	       (check_u32(hello + 8) & ~(uint32_t)FLAGS_ALL) == 0 && check_u64(hello + 12) != 0 &&
-	       first >= 1 && first <= INT64_MAX;
+	if (size > 0 && native->hello_size == HELLO && is_good_hello(native->hello))
+		reasons_said_hello(native->id, native->connection);
 }
 
 /* --- claims */
