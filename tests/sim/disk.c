@@ -104,6 +104,7 @@ bool disk_is_broken(const struct disk *disk)
 void disk_server_started(struct disk *disk)
 {
 	disk->server_starts++;
+	corrupt_at_start(disk);
 	if (disk->heal_after == 0)
 		disk->writes_broken = disk->flushes_broken = false;
 	else

@@ -52,7 +52,8 @@ void disk_break(struct disk *disk, bool broken);
 bool disk_is_broken(const struct disk *disk);
 
 /* Corruption (its mode only): damage up to four sectors on the medium, drawn among what is there; true when there was something. Counts
- * its own fault kinds (bit flipped, sector zeroed). Misdirected and stale blocks happen to writes by themselves. */
+ * its own fault kinds (bit flipped, sector zeroed; lock file damaged: that in any way). Misdirected and stale blocks happen to writes by
+ * themselves. */
 bool disk_corrupt(struct disk *disk);
 
 /* The n-th operation from now on (reads, writes, flushes, names: each call of the file door and each io_write) fails with `error`;

@@ -1,5 +1,6 @@
-/* Damage on purpose, in a mode of its own: the medium lies. Only where the content matters: segments and snapshots; and each file once:
- * what vouches for a segment stands in several of its blocks, and it is not promised that the loss of all of them is noticed. */
+/* Damage on purpose, in a mode of its own: the medium lies. Only where the content matters: segments and snapshots, each file once (what
+ * vouches for a segment stands in several of its blocks, and it is not promised that the loss of all of them is noticed), and the lock
+ * file. */
 #include <string.h>
 
 #include "check.h"
@@ -100,10 +101,75 @@ static bool damage_sector(struct disk *disk)
 	return true;
 }
 
+/* --- the lock file: it is mapped and never flushed, so that the kernel alone decides when its page goes to the disk, and when it is read
+ * from there again */
+
+static struct inode *find_lock(const struct disk *disk)
+{
+	for (const struct directory *dir = disk->directories; dir != NULL; dir = dir->next) {
+		struct inode *inode = directory_look(dir, "lock");
+
+		if (inode == NULL)
+			continue;
+		inode_gather(inode);
+		return inode->size > 0 && inode->page_count > 0 ? inode : NULL;
+	}
+	return NULL;
+}
+
+/* What the disk has now is what everybody sees from now on. */
+static void read_lock_again(struct inode *inode, const uint8_t bytes[DISK_PAGE])
+{
+	struct page *page = &inode->pages[0];
+
+	blob_set(&page->medium, blob_make(bytes));
+	blob_set(&page->drive, blob_hold(page->medium));
+	blob_set(&page->cache, NULL);
+	page->flags &= PAGE_LISTED;
+	inode->size_medium = inode->size;
+	if (inode->mapped != NULL)
+		memcpy(inode->mapped, bytes, DISK_PAGE);
+}
+
+/* Now and then what it has now is only written, and so may be there again later, as something stale. */
+static bool damage_lock(struct disk *disk)
+{
+	struct inode *inode = find_lock(disk);
+	uint64_t way = world_draw(4);
+	uint8_t bytes[DISK_PAGE];
+	const struct page *page;
+
+	if (inode == NULL)
+		return false;
+	page = &inode->pages[0];
+	memcpy(bytes, blob_bytes(page_newest(page)), DISK_PAGE);
+	if (way == 0)
+		bytes[world_draw(inode->size)] ^= (uint8_t)(1U << world_draw(8));
+	else if (way == 1)
+		memset(bytes, 0, DISK_SECTOR);
+	else if (way == 2)
+		memcpy(bytes, blob_bytes(page->medium), DISK_PAGE);
+	if (memcmp(bytes, blob_bytes(page_newest(page)), DISK_PAGE) == 0) {
+		read_lock_again(inode, bytes);
+		return false;
+	}
+	world_trace("disk: lock file damaged", inode->number, way);
+	fault_happened(FAULT_LOCK_DAMAGED);
+	check_corrupted();
+	read_lock_again(inode, bytes);
+	return true;
+}
+
+void corrupt_at_start(struct disk *disk)
+{
+	if (fault_strikes(FAULT_LOCK_DAMAGED))
+		(void)damage_lock(disk);
+}
+
 bool disk_corrupt(struct disk *disk)
 {
 	uint64_t most = world_between(1, 4);
-	uint64_t done = 0;
+	uint64_t done = world_draw(2) == 0 && damage_lock(disk);
 
 	while (done < most && damage_sector(disk))
 		done++;

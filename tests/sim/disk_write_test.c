@@ -297,6 +297,56 @@ static void test_corruption(void **state)
 	assert_true(fault_counts[FAULT_SECTOR_ZEROED] > zeroed);
 }
 
+enum { LOCK_BYTES = 24 };
+
+static unsigned lock_ways[3];
+
+/* The lock file of a server that has it mapped, with another number each time it is looked at. */
+static int run_lock(void)
+{
+	int directory = open_data();
+	int file = open_named(directory, "lock", FILE_WRITE | FILE_CREATE);
+	uint64_t number = 0, before, *lock;
+
+	assert_int_equal(file_write(file, page_of(0), LOCK_BYTES, 0), 0);
+	assert_int_equal(file_map(file, LOCK_BYTES, true, (void **)&lock), 0);
+	for (unsigned i = 0; i < 200; i++) {
+		uint64_t happened = fault_counts[FAULT_LOCK_DAMAGED];
+		uint64_t seen;
+
+		number++;
+		before = lock[1] = number << 32 | number;
+		corruptions = 0;
+		(void)disk_corrupt(disk);
+		seen = lock[1];
+		assert_int_equal(corruptions, fault_counts[FAULT_LOCK_DAMAGED] - happened);
+		if (corruptions == 0)
+			assert_true(seen == before);
+		else if (seen == 0)
+			lock_ways[0]++;
+		else if (__builtin_popcountll(seen ^ before) <= 1)
+			lock_ways[1]++;
+		else
+			lock_ways[2]++; /* an older one, perhaps with a bit of its own flipped */
+	}
+	file_unmap(lock, LOCK_BYTES);
+	file_close(file);
+	file_close(directory);
+	return 0;
+}
+
+static void test_lock_damaged(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 5; seed++) {
+		begin(seed, 16 * MIB);
+		in_process(run_lock);
+		end();
+	}
+	for (unsigned i = 0; i < COUNT_OF(lock_ways); i++)
+		assert_true(lock_ways[i] > 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -306,6 +356,7 @@ int main(void)
 		cmocka_unit_test(test_power_cut_in_flight),
 		cmocka_unit_test(test_final),
 		cmocka_unit_test(test_corruption),
+		cmocka_unit_test(test_lock_damaged),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,6 +51,7 @@ static const struct {
 	[FAULT_SECTOR_ZEROED] = { "sector zeroed", 0 },
 	[FAULT_BLOCK_MISDIRECTED] = { "block misdirected", 2000 },
 	[FAULT_BLOCK_STALE] = { "block stale", 2000 },
+	[FAULT_LOCK_DAMAGED] = { "lock file damaged", 100000 },
 	[FAULT_SERVER_KILLED] = { "server killed", 0 },
 	[FAULT_POWER_CUT] = { "power cut", 0 },
 	[FAULT_KILLED_IN_OPENING] = { "server killed in opening", 0 },
@@ -75,7 +76,7 @@ const char *fault_name(enum fault kind)
 
 static bool is_corruption(enum fault kind)
 {
-	return kind >= FAULT_BIT_FLIPPED && kind <= FAULT_BLOCK_STALE;
+	return kind >= FAULT_BIT_FLIPPED && kind <= FAULT_LOCK_DAMAGED;
 }
 
 /* Of an error of the disk the server dies: with too many of them nothing else would ever happen. */
@@ -113,10 +114,15 @@ bool faults_stopped(void)
 	return stopped;
 }
 
-bool fault_happens(enum fault kind)
+bool fault_strikes(enum fault kind)
 {
 	must(kind < FAULTS);
-	if (stopped || !world_chance(rates[kind]))
+	return !stopped && world_chance(rates[kind]);
+}
+
+bool fault_happens(enum fault kind)
+{
+	if (!fault_strikes(kind))
 		return false;
 	fault_happened(kind);
 	return true;

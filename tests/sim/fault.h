@@ -55,6 +55,7 @@ enum fault {
 	FAULT_SECTOR_ZEROED,
 	FAULT_BLOCK_MISDIRECTED,    /* written somewhere else */
 	FAULT_BLOCK_STALE,          /* not written, success */
+	FAULT_LOCK_DAMAGED,         /* the lock file, with the number of the last durable record: in one of these ways */
 	/* processes */
 	FAULT_SERVER_KILLED,
 	FAULT_POWER_CUT,
@@ -88,6 +89,9 @@ bool faults_stopped(void);
 
 /* An opportunity: does it happen? Counted when it does. */
 bool fault_happens(enum fault kind);
+
+/* The same, not counted yet: whoever asks finds out whether it takes effect, and says so with fault_happened. */
+bool fault_strikes(enum fault kind);
 
 /* It has happened, as a consequence of something else: counted only. */
 void fault_happened(enum fault kind);
