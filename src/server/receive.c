@@ -258,8 +258,9 @@ static void settle(struct server *server, struct session *s)
 	bool lent;
 	int r;
 
-	/* A parked session keeps what it has where it is: nothing more comes until it goes on. */
-	if (s->queue == QUEUE_PARKED &&
+	/* A parked session keeps what it has where it is: nothing more comes until it goes on. One that the journal takes nothing
+	 * from any more, too: that is a whole message, and behind it as much as there was, which may fit no piece at all. */
+	if ((s->queue == QUEUE_PARKED || (s->flags & FLAG_STUCK)) &&
 	    (s->input.held || input_size(&s->input) > PARTIAL_SMALL_SIZE))
 		return;
 	r = input_settle(&s->input, &server->pools, &wish, &lent, &buffer);
