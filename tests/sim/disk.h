@@ -36,8 +36,9 @@ void disk_server_started(struct disk *disk);
 void disk_occupy(struct disk *disk, uint64_t bytes);
 void disk_enlarge(struct disk *disk, uint64_t bytes);
 
-/* The power is gone: what is not on the medium is drawn now. Writes in flight are cut. Call it after the processes are dead. */
-void disk_power_cut(struct disk *disk);
+/* The power is gone: what is not on the medium is drawn now. Writes in flight are cut. Call it after the processes are dead. True when
+ * anything is not as it was: something was lost, torn, or has not come to its end. */
+bool disk_power_cut(struct disk *disk);
 
 /* What a power cut keeps, for enumerations: instead of drawing, keep everything, nothing, or only the one unsynced thing with this number
  * (they are numbered 0, 1, ... in a fixed order). disk_unsynced tells how many there are. And what of the writes in flight lands, sooner or

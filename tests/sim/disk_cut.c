@@ -19,6 +19,12 @@ struct cut {
 	unsigned names_left;
 };
 
+static uint64_t losses(void)
+{
+	return fault_counts[FAULT_PAGE_DROPPED] + fault_counts[FAULT_PAGE_TORN] +
+	       fault_counts[FAULT_NAME_LOST];
+}
+
 void disk_survivors(struct disk *disk, enum disk_survivors which, unsigned one)
 {
 	disk->survivors = which;
@@ -292,10 +298,11 @@ static void settle_names(struct cut *cut, struct directory *directory)
 	directory_settle(directory, there, name_survives, cut);
 }
 
-void disk_power_cut(struct disk *disk)
+bool disk_power_cut(struct disk *disk)
 {
 	static const uint32_t shares[] = { 0, 200000, 500000, 800000, 1000000 };
 	struct cut cut = { .disk = disk };
+	uint64_t before = losses();
 
 	cut.keep = shares[world_draw(5)];
 	cut.tear = shares[world_draw(3)];
@@ -316,4 +323,5 @@ void disk_power_cut(struct disk *disk)
 	}
 	for (struct directory *at = disk->directories; at != NULL; at = at->next)
 		settle_names(&cut, at);
+	return losses() != before;
 }

@@ -98,11 +98,11 @@ static bool is_opening(const struct process *process)
 void stage_power_cut(struct stage *stage)
 {
 	struct host *host = stage->server_host;
+	bool was_opening = is_opening(stage->servers[0].process);
+	bool was_running = stage->servers[0].process != NULL || stage->servers[1].process != NULL;
 
 	if (host->off)
 		return;
-	fault_happened(is_opening(stage->servers[0].process) ? FAULT_POWER_CUT_IN_OPENING
-							     : FAULT_POWER_CUT);
 	host->off = true;
 	for (unsigned i = 0; i < SERVERS; i++)
 		if (stage->servers[i].process != NULL)
@@ -110,7 +110,9 @@ void stage_power_cut(struct stage *stage)
 	for (unsigned i = 0; i < stage->reader_count; i++)
 		if (stage->readers[i].process != NULL)
 			process_kill(stage->readers[i].process, DEATH_POWER);
-	disk_power_cut(stage->disk);
+	/* One that nobody notices does not count. */
+	if (disk_power_cut(stage->disk) || was_running)
+		fault_happened(was_opening ? FAULT_POWER_CUT_IN_OPENING : FAULT_POWER_CUT);
 	world_at(world_now() + world_span(0, 200 * MS_NS, 20 * SECOND_NS), boot, stage, 0);
 }
 

@@ -20,7 +20,9 @@ enum {
 	JOBS_MAX = 64,
 	SEED_SECONDS = 60,       /* a seed that takes longer hangs */
 	COUNTED_SEEDS = 20000,   /* in so many seeds ... */
-	COUNTED_LEAST = 100,     /* ... each kind of fault must have happened so often */
+	COUNTED_LEAST = 100,     /* ... each kind of fault must have happened so often; in fewer, fewer, and a little luck is allowed for */
+	JUDGED_SEEDS = 2000,     /* from so many seeds on that, and how many have crashed thrice, is judged */
+	CRASHED_LEAST = 80,      /* per cent of the seeds have had three crashes or more */
 	FAILURES_SHOWN = 40,
 };
 
@@ -206,6 +208,17 @@ static void run_workers(void)
 	}
 }
 
+/* Of what is to be expected, three standard deviations may be missing, where seeds are few. */
+static bool is_rare(uint64_t count)
+{
+	double expected = (double)COUNTED_LEAST * (double)shared->done / COUNTED_SEEDS;
+	double missing = expected - (double)count;
+
+	if (shared->done >= COUNTED_SEEDS)
+		return missing > 0;
+	return missing > 0 && missing * missing > 9 * expected;
+}
+
 /* Every kind of fault and how often it has happened. Returns how many are too rare. */
 static unsigned show_table(void)
 {
@@ -214,11 +227,10 @@ static unsigned show_table(void)
 	printf("%-40s %12s\n", "fault", "fired");
 	for (unsigned i = 0; i < FAULTS; i++) {
 		uint64_t count = shared->faults[i];
-		bool is_rare = count * COUNTED_SEEDS < COUNTED_LEAST * shared->done;
 
 		printf("%-40s %12" PRIu64 "%s\n", fault_name(i), count,
-		       is_rare ? "  too rare" : "");
-		rare += is_rare;
+		       is_rare(count) ? "  too rare" : "");
+		rare += is_rare(count);
 	}
 	return rare;
 }
@@ -232,6 +244,23 @@ static void show_sums(void)
 	printf("%" PRIu64 " completions, %" PRIu64 " crashes (3 or more in %" PRIu64
 	       " seeds), %" PRIu64 " messages acknowledged\n",
 	       shared->completions, shared->crashes, shared->crashed_thrice, shared->acknowledged);
+}
+
+/* The tables, and whether enough has happened in them. */
+static bool show_result(void)
+{
+	unsigned rare = show_table();
+	bool few = shared->crashed_thrice * 100 < CRASHED_LEAST * shared->done;
+
+	show_sums();
+	if (shared->done < JUDGED_SEEDS || options.mode != MODES)
+		return false;
+	if (rare > 0)
+		printf("%u kinds of fault are too rare\n", rare);
+	if (few)
+		printf("too few seeds with 3 crashes or more: at least %d in a hundred are wanted\n",
+		       CRASHED_LEAST);
+	return rare > 0 || few;
 }
 
 static void usage(void)
@@ -291,7 +320,7 @@ static void read_options(int count, char **words)
 
 int main(int count, char **words)
 {
-	unsigned rare = 0;
+	bool is_poor = false;
 
 	read_options(count, words);
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
@@ -303,13 +332,9 @@ int main(int count, char **words)
 		snprintf(shared->workers[i].log, sizeof(shared->workers[i].log),
 			 "/tmp/roger-sim-%ld-%u.log", (long)__real_getpid(), i);
 	run_workers();
-	if (options.table) {
-		rare = show_table();
-		show_sums();
-	}
-	if (rare > 0 && shared->done >= COUNTED_SEEDS)
-		printf("%u kinds of fault are too rare\n", rare);
+	if (options.table)
+		is_poor = show_result();
 	printf("%" PRIu64 " seeds, %" PRIu64 " failed\n", (uint64_t)shared->done,
 	       (uint64_t)shared->failed);
-	return shared->failed > 0 || (rare > 0 && shared->done >= COUNTED_SEEDS);
+	return shared->failed > 0 || is_poor;
 }
