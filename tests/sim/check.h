@@ -82,6 +82,10 @@ void check_server_ended(struct process *process);
 /* SIGTERM has been sent to it: it may end with 0 from now on. */
 void check_server_asked(struct process *process);
 
+/* The id of the next native stream that the journal holds, from *index on (which then is behind it); NULL: there is none. The server is to be
+ * asked for it; what it says must be what the next pass over the whole journal finds. */
+const uint8_t *check_stream(uint32_t *index);
+
 /* --- taps: called by sim_io for sockets of server processes, with the connection's number */
 
 /* When the server is handed the connection; port: its own, of the listener (9999 raw and native, 9998 line, 9997 whole). */

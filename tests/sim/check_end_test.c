@@ -101,6 +101,42 @@ static void whole_twice(void)
 	whole_pass(1, 3);
 }
 
+/* The journal has three messages of a stream, of which one was acknowledged. Another server opens it, and is asked. */
+static void asked_scene(bool knows_all)
+{
+	uint32_t index = 0, h;
+
+	test_begin(MODE_CRASH, 0, false);
+	test_orders = test_native(1);
+	check_sender(1, test_orders.id, 1, 8, false);
+	test_first = test_segment(1, 1);
+	test_hello(1, &test_orders, 2, 1);
+	test_welcome(1, 0, 0, 0);
+	test_messages(test_first, &test_orders, 1, 1, 1, 1, 2);
+	h = test_orders.h;
+	test_messages(test_first, &test_orders, 3, 1, 1, 3, 3);
+	test_ack(1, 1, 1);
+	test_restart();
+	assert_memory_equal(check_stream(&index), test_orders.id, sizeof(test_orders.id));
+	assert_null(check_stream(&index));
+	test_hello(2, &test_orders, 2, 1);
+	if (knows_all)
+		test_welcome(2, 3, 3, test_orders.h);
+	else
+		test_welcome(2, 2, 2, h);
+	whole_pass(1, 3);
+}
+
+static void asked_good(void)
+{
+	asked_scene(true);
+}
+
+static void asked_less(void)
+{
+	asked_scene(false);
+}
+
 static void whole_shorter(void)
 {
 	test_scene(MODE_CRASH, 0);
@@ -488,6 +524,8 @@ static const struct test_row rows[] = {
 	{ "seen gap", seen_gap, "behind a gap" },
 	{ "seen and lost", seen_and_lost, "is not certain" },
 	{ "whole twice", whole_twice, NULL },
+	{ "asked good", asked_good, NULL },
+	{ "asked less", asked_less, "WELCOME 2 of stream" },
 	{ "whole shorter", whole_shorter, "ends at record 2" },
 	{ "whole without first", whole_without_first, "begins at record 2" },
 	{ "whole with hole", whole_with_hole, "record 3 comes after record 1" },

@@ -78,6 +78,8 @@ struct ledger_stream {
 	uint64_t last;          /* as far as the ledger goes */
 	uint64_t record;
 	uint64_t claimed;       /* the highest number that a server has claimed */
+	uint64_t welcomed;      /* what the latest WELCOME said */
+	bool is_asked;          /* ... that nothing can have come behind */
 	uint32_t h;
 	/* plain ones */
 	uint32_t connection;    /* whose bytes they are: index in plain.c's list */

@@ -97,6 +97,41 @@ void check_whole_record(const struct check_record *record)
 	seen.whole_count++;
 }
 
+const uint8_t *check_stream(uint32_t *index)
+{
+	struct ledger_stream *stream;
+
+	while ((stream = ledger_stream_at((*index)++)) != NULL) {
+		/* A hostile peer's (hostile.c: the second byte is zero) may go on for a while. */
+		if (stream->talk != TALK_NATIVE || stream->is_forgotten || stream->last == 0 ||
+		    stream->id[1] == 0)
+			continue;
+		stream->is_asked = true;
+		stream->welcomed = UINT64_MAX;
+		return stream->id;
+	}
+	return NULL;
+}
+
+/* Nobody has sent anything since they were asked for. */
+static void check_asked(void)
+{
+	struct ledger_stream *stream;
+
+	for (uint32_t i = 0; (stream = ledger_stream_at(i)) != NULL; i++) {
+		bool is_told = stream->is_asked && stream->welcomed != UINT64_MAX;
+
+		stream->is_asked = false;
+		if (!is_told || stream->is_forgotten || stream->is_loose || check_is_corrupt())
+			continue;
+		if (stream->welcomed != stream->last)
+			world_fail("WELCOME %llu of stream %llx, of which the journal has %llu",
+				   (unsigned long long)stream->welcomed,
+				   (unsigned long long)check_u64(stream->id),
+				   (unsigned long long)stream->last);
+	}
+}
+
 void check_whole_end(uint64_t *ret_records)
 {
 	uint64_t first = audit_first();
@@ -114,6 +149,7 @@ void check_whole_end(uint64_t *ret_records)
 	if (seen.whole_count > 0 && seen.whole_first > first)
 		check_missing(first, "the whole journal begins at record %llu, and %llu is kept",
 			      (unsigned long long)seen.whole_first, (unsigned long long)first);
+	check_asked();
 	world_trace("whole journal", seen.whole_first, seen.whole_last);
 	*ret_records = seen.whole_count;
 }

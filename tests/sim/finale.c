@@ -11,6 +11,7 @@
 
 #define ALL_ARRIVES_NS (60 * SECOND_NS)
 #define ALL_SHOWN_NS (10 * SECOND_NS)
+#define ALL_ASKED_NS (120 * SECOND_NS)
 #define STOPS_NS (30 * SECOND_NS)
 #define LATEST_WRITE_NS (6 * SECOND_NS) /* no write of a killed process lands later than that */
 
@@ -174,6 +175,11 @@ static void open_again(struct stage *stage)
 	server_start(&stage->servers[0]);
 	if (!until(stage_server_is_up, stage, 120 * SECOND_NS))
 		world_fail("the server does not start");
+	if (!stage->is_damaged && !stage->is_volatile) {
+		asker_start(stage);
+		if (!until(asker_is_done, stage, ALL_ASKED_NS))
+			world_fail("the server does not say where its streams stand");
+	}
 	stop_servers(stage, world_draw(2) == 0);
 }
 
@@ -221,6 +227,7 @@ void stage_clear(struct stage *stage)
 		if (stage->servers[i].process != NULL)
 			process_kill(stage->servers[i].process, DEATH_POWER);
 	hostile_forget();
+	asker_forget();
 	check_end();
 	processes_forget();
 	sim_io_end();

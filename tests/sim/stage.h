@@ -141,4 +141,9 @@ bool stage_readers_are_through(const struct stage *stage);
 void hostile_start(struct host *from, unsigned server_number);
 void hostile_forget(void);
 
+/* The server, which has just opened the journal, is asked where each stream stands. */
+void asker_start(const struct stage *stage);
+bool asker_is_done(const struct stage *stage);
+void asker_forget(void);
+
 #endif

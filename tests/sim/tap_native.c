@@ -194,6 +194,8 @@ static void welcome(struct tap_native *native, const uint8_t *body)
 		claim_unknown(native);
 	else
 		claim_last(native, body);
+	if (ledger_stream(native->id) != NULL)
+		ledger_stream(native->id)->welcomed = last;
 	ledger_fence(native->id, last, check_u64(native->hello + 28));
 	/* What has number `first` is the client's own, or was to be: it has been welcomed before. */
 	native->must_leave = first > 1 && last >= first && (flags & FLAG_NEXT) == 0 &&
