@@ -16,8 +16,8 @@
 
 /* --- what is allocated late, on the thread that runs the load */
 
-static _Thread_local bool watched;
-static volatile unsigned late_count; /* compilers think that they know what malloc changes */
+static _Thread_local volatile bool watched; /* volatile: compilers think that they know what malloc looks at */
+static volatile unsigned late_count;
 
 static void allocated(void)
 {
