@@ -179,12 +179,6 @@ static struct inode *find_inode(const struct disk *disk, uint64_t number)
 	return NULL;
 }
 
-void disk_watch(struct disk *disk, disk_watcher watcher, void *context)
-{
-	disk->watcher = watcher;
-	disk->watcher_context = context;
-}
-
 bool disk_medium_read(const struct disk *disk, uint64_t number, uint64_t offset, void *out,
 		      size_t size)
 {

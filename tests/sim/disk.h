@@ -85,11 +85,6 @@ void disk_write_abandon(struct disk_write *write);
 
 /* --- for the checks: what is certain */
 
-/* Called whenever bytes of a file have become certain: they are on the medium and nothing newer is pending over them. Whole pages of zeros
- * are passed over. */
-typedef void (*disk_watcher)(void *context, uint64_t inode, uint64_t offset, size_t size);
-void disk_watch(struct disk *disk, disk_watcher watcher, void *context);
-
 /* Read what a power cut right now would certainly leave. false: not certain, or not there. */
 bool disk_medium_read(const struct disk *disk, uint64_t inode, uint64_t offset, void *out,
 		      size_t size);
@@ -98,8 +93,7 @@ bool disk_medium_read(const struct disk *disk, uint64_t inode, uint64_t offset, 
 bool disk_medium_name(const struct disk *disk, const char *directory, uint64_t inode,
 		      char ret[256]);
 
-/* The file behind an open descriptor, and the kernel's view of a directory: `each` for every name. */
-uint64_t disk_inode(int file);
+/* The kernel's view of a directory: `each` for every name. */
 void disk_list(const struct disk *disk, const char *directory,
 	       void (*each)(void *context, const char *name, uint64_t inode, uint64_t size),
 	       void *context);

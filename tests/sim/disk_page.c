@@ -418,10 +418,9 @@ static void flush_page(struct inode *inode, struct page *page)
 	page->flags &= (uint8_t) ~(PAGE_UNSYNCED | PAGE_CUT);
 }
 
-/* Pages beside one another, which became certain together, are told together. */
 static void flush_pages(struct inode *inode, uint64_t first, uint64_t end)
 {
-	uint64_t kept = 0, run = 0, run_pages = 0;
+	uint64_t kept = 0;
 
 	for (uint64_t i = 0; i < inode->pending_count; i++) {
 		uint64_t at = inode->pending[i];
@@ -432,21 +431,10 @@ static void flush_pages(struct inode *inode, uint64_t first, uint64_t end)
 			continue;
 		}
 		page->flags &= (uint8_t)~PAGE_LISTED;
-		if (!wants_flush(inode, at, first, end))
-			continue;
-		flush_page(inode, page);
-		if (run_pages > 0 && at == run + run_pages) {
-			run_pages++;
-			continue;
-		}
-		if (run_pages > 0)
-			inode_tell(inode, run * DISK_PAGE, run_pages * DISK_PAGE);
-		run = at;
-		run_pages = 1;
+		if (wants_flush(inode, at, first, end))
+			flush_page(inode, page);
 	}
 	inode->pending_count = kept;
-	if (run_pages > 0)
-		inode_tell(inode, run * DISK_PAGE, run_pages * DISK_PAGE);
 }
 
 int inode_flush(struct inode *inode, uint64_t first, uint64_t end, bool faults)
@@ -501,36 +489,4 @@ bool inode_certain(const struct inode *inode, uint64_t offset, uint64_t size)
 		size -= part;
 	}
 	return true;
-}
-
-/* Pages of zeros are nothing to tell. */
-static bool worth_telling(const struct inode *inode, uint64_t at)
-{
-	return at < inode->page_count && inode->pages[at].medium != NULL &&
-	       part_certain(inode, at, 0, DISK_PAGE);
-}
-
-void inode_tell(struct inode *inode, uint64_t offset, uint64_t size)
-{
-	struct disk *disk = inode->disk;
-	uint64_t least = inode->size < inode->size_medium ? inode->size : inode->size_medium;
-	uint64_t at = offset / DISK_PAGE;
-	uint64_t end = offset + size < least ? offset + size : least;
-
-	if (disk->watcher == NULL)
-		return;
-	while (at * DISK_PAGE < end) {
-		uint64_t from = at;
-
-		while (at * DISK_PAGE < end && worth_telling(inode, at))
-			at++;
-		if (at > from) {
-			uint64_t stop = at * DISK_PAGE < end ? at * DISK_PAGE : end;
-
-			disk->watcher(disk->watcher_context, inode->number, from * DISK_PAGE,
-				      stop - from * DISK_PAGE);
-		} else {
-			at++;
-		}
-	}
 }

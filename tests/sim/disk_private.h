@@ -85,8 +85,7 @@ int inode_flush(struct inode *inode, uint64_t first, uint64_t end, bool faults);
 /* What has been written through mappings is seen by comparing. Before anything that wants to know. */
 void inode_gather(struct inode *inode);
 
-/* Tell the watcher what is certain now of these bytes. */
-void inode_tell(struct inode *inode, uint64_t offset, uint64_t size);
+/* Would a power cut leave these bytes as they are on the medium? */
 bool inode_certain(const struct inode *inode, uint64_t offset, uint64_t size);
 
 struct blob *blob_make(const uint8_t bytes[DISK_PAGE]);
@@ -184,8 +183,6 @@ struct disk {
 	bool fail_forever;
 	void (*on_operation)(void *context, uint64_t number);
 	void *operation_context;
-	disk_watcher watcher;
-	void *watcher_context;
 	enum disk_survivors survivors;
 	unsigned survivor;
 	unsigned abandoned;      /* writes, since the survivors were chosen */
@@ -233,7 +230,7 @@ struct disk_write {
 	uint64_t abandoned_ns;
 	size_t pages;        /* as many as it touches */
 	size_t left;         /* not yet landed */
-	uint8_t *landed;     /* of each */
+	bool *landed;        /* of each */
 	void (*done)(void *context, int result);
 	void *context;
 	struct disk_write *next;

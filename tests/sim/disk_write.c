@@ -18,9 +18,6 @@
 #define MILLISECOND UINT64_C(1000000)
 #define SECOND UINT64_C(1000000000)
 
-/* What has become of a page of a write. */
-enum { UNLANDED, UNCHANGED, CHANGED };
-
 static uint64_t number_last;
 
 static void on_end(void *context, uint64_t number);
@@ -50,7 +47,7 @@ static bool overlap(const struct disk_write *write, uint64_t at, size_t *from, s
 		start = write->offset;
 	if (stop > write->offset + write->size)
 		stop = write->offset + write->size;
-	if (start >= stop || write->landed[at - first_page(write)] != UNLANDED)
+	if (start >= stop || write->landed[at - first_page(write)])
 		return false;
 	*from = (size_t)(start - at * DISK_PAGE);
 	*end = (size_t)(stop - at * DISK_PAGE);
@@ -100,16 +97,13 @@ unsigned write_land(struct disk_write *write, size_t at)
 
 	if (write->landed[at])
 		return 0;
-	write->landed[at] = UNCHANGED;
+	write->landed[at] = true;
 	write->left--;
 	part_of(write, at, &from, &size);
 	if (size == DISK_PAGE &&
 	    corrupt_landing(write->inode, first_page(write) + at, write->data + from))
 		return 0;
-	if (put(write, from, size) == 0)
-		return 0;
-	write->landed[at] = CHANGED;
-	return 1;
+	return put(write, from, size) != 0;
 }
 
 /* Some sectors of a page, while the rest is still on its way. */
@@ -164,10 +158,6 @@ void write_forget(struct disk_write *write)
 	*place = write->next;
 	if (disk->writes_end == &write->next)
 		disk->writes_end = place;
-	/* Under what it did not change, the medium is certain again. */
-	for (size_t at = 0; at < write->pages; at++)
-		if (write->landed[at] != CHANGED)
-			inode_tell(inode, (first_page(write) + at) * DISK_PAGE, DISK_PAGE);
 	inode_release(inode, false);
 	sim_free(write->landed);
 	sim_free(write->copy);
@@ -306,7 +296,7 @@ struct disk_write *write_begin(struct inode *inode, const void *data, size_t siz
 	write->offset = offset;
 	write->pages = (size_t)((offset + size + DISK_PAGE - 1) / DISK_PAGE - offset / DISK_PAGE);
 	write->left = write->pages;
-	write->landed = sim_alloc(write->pages + 1);
+	write->landed = sim_alloc((write->pages + 1) * sizeof(*write->landed));
 	write->done = done;
 	write->context = context;
 	write->error = disk_operation(disk, &write->operation);

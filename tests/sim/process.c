@@ -120,11 +120,6 @@ void process_signal(struct process *process, int signal)
 	sim_io_signalled(process);
 }
 
-size_t process_memory_used(const struct process *process)
-{
-	return memory_used(process->memory);
-}
-
 size_t process_memory_most(const struct process *process)
 {
 	return memory_most(process->memory);

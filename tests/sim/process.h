@@ -81,8 +81,7 @@ void process_signal(struct process *process, int signal); /* the loop is woken: 
 /* Whose code is running; NULL: the world's own. */
 struct process *process_current(void);
 
-/* Bytes that it has allocated now, and the most it ever had. */
-size_t process_memory_used(const struct process *process);
+/* The most bytes that it has ever had allocated. */
 size_t process_memory_most(const struct process *process);
 
 /* The n-th allocation from now on of this process fails (and all after it: forever). 0: none. */

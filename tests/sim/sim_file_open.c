@@ -164,13 +164,6 @@ void file_close(int file)
 	close_at(mine(), (unsigned)(file - DISK_DESCRIPTOR_FIRST));
 }
 
-uint64_t disk_inode(int file)
-{
-	const struct open_file *open = open_file_find(file);
-
-	return open == NULL || open->inode == NULL ? 0 : open->inode->number;
-}
-
 unsigned disk_descriptors(const struct process *process)
 {
 	const struct files *files = table_of(process);

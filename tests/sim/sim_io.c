@@ -227,13 +227,6 @@ void sim_io_signalled(struct process *process)
 			loop_poke(io);
 }
 
-void sim_io_script_changed(struct process *process)
-{
-	for (struct io *io = all; io != NULL; io = io->next)
-		if (io->process == process)
-			loop_poke(io);
-}
-
 static bool has_listener(const struct io *io)
 {
 	for (uint32_t i = 0; i < io->fresh; i++)
@@ -248,16 +241,6 @@ bool sim_io_is_listening(const struct process *process)
 		if (io->process == process && has_listener(io))
 			return true;
 	return false;
-}
-
-unsigned sim_io_sockets(const struct process *process)
-{
-	unsigned count = 0;
-
-	for (const struct io *io = all; io != NULL; io = io->next)
-		if (io->process == process)
-			count += io->used;
-	return count;
 }
 
 int io_signals(struct io *io)

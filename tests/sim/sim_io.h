@@ -20,17 +20,11 @@ struct io_script {
 	 * memory is from sim_alloc, if any. */
 	size_t (*read)(void *context, void *out, size_t size, bool *ret_end);
 	void *context;
-	uint64_t next_ns; /* true time from which on there is something; NEVER_NS: nothing until sim_io_script_changed */
+	uint64_t next_ns; /* true time from which on there is something; NEVER_NS: nothing any more */
 };
-
-/* next_ns of its script is another now. */
-void sim_io_script_changed(struct process *process);
 
 /* Has it a listener? */
 bool sim_io_is_listening(const struct process *process);
-
-/* Sockets that it has open: its descriptors, beside those of files (disk_descriptors). */
-unsigned sim_io_sockets(const struct process *process);
 
 /* Events taken by all processes, since sim_io_begin. */
 uint64_t sim_io_completions(void);
