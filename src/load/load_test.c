@@ -1,6 +1,7 @@
 /* Whole runs against a small server in this process, which speaks native and raw: what they report, and that nothing is
- * allocated once they wait for events. Linked with --wrap of what allocates, of io_wait and of io_destroy. */
+ * allocated once they wait for events. Linked with --wrap of what allocates, of io_wait, io_destroy and io_resolve. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -63,6 +64,28 @@ void __wrap_io_destroy(struct io *io)
 {
 	watched = false;
 	__real_io_destroy(io);
+}
+
+/* --- a name with several addresses: this port, where nobody listens, comes first */
+
+static uint16_t silent_port;
+
+int __real_io_resolve(const char *host, uint16_t port, bool passive, struct io_endpoint *out,
+		      unsigned max, unsigned *ret_count, const char **ret_why);
+int __wrap_io_resolve(const char *host, uint16_t port, bool passive, struct io_endpoint *out,
+		      unsigned max, unsigned *ret_count, const char **ret_why);
+int __wrap_io_resolve(const char *host, uint16_t port, bool passive, struct io_endpoint *out,
+		      unsigned max, unsigned *ret_count, const char **ret_why)
+{
+	int result = __real_io_resolve(host, port, passive, out, max, ret_count, ret_why);
+
+	if (result < 0 || silent_port == 0)
+		return result;
+	assert_true(max >= 3);
+	out[2] = out[1] = out[0];
+	out[0].peer.port = out[1].peer.port = silent_port;
+	*ret_count = 3;
+	return result;
 }
 
 /* --- the server: a thread for each connection */
@@ -304,12 +327,46 @@ static void test_too_large(void **state)
 	free(result);
 }
 
+/* What the first addresses refuse, the next one may take; and what none takes is told. */
+static void test_other_addresses(void **state)
+{
+	static const enum load_mode modes[] = { LOAD_STREAM, LOAD_LOOP, LOAD_CONNECT, LOAD_IDLE };
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	socklen_t size = sizeof(at);
+	int silent = socket(AF_INET, SOCK_STREAM, 0);
+	struct load_result *result = malloc(sizeof(*result));
+
+	assert_non_null(result);
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(silent, (const struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(getsockname(silent, (struct sockaddr *)&at, &size), 0);
+	silent_port = ntohs(at.sin_port);
+	for (size_t i = 0; i < COUNT_OF(modes); i++) {
+		struct load_config c = config_of(*state, modes[i]);
+		struct failure why = { .text = "" };
+
+		c.count = modes[i] == LOAD_IDLE ? 0 : 20;
+		c.duration_ns = modes[i] == LOAD_IDLE ? 1 : 0;
+		assert_int_equal(load_run(&c, result, &why), 0);
+		assert_int_equal(result->acked, c.count);
+		assert_int_equal(result->latency.total, modes[i] == LOAD_IDLE ? 3 : 20);
+		c.address.port = silent_port;
+		assert_int_equal(load_run(&c, result, &why), -ECONNREFUSED);
+		assert_int_equal(why.status, EXIT_UNAVAILABLE);
+		assert_int_equal(result->acked, 0);
+	}
+	silent_port = 0;
+	close(silent);
+	free(result);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_watch),
 		cmocka_unit_test_setup_teardown(test_runs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_large, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_other_addresses, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
