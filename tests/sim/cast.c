@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "base/must.h"
+#include "server/memory.h"
 #include "stage.h"
 #include "world.h"
 
@@ -11,6 +12,49 @@ static void listen_at(struct address *address, enum protocol protocol, uint16_t 
 {
 	*address = (struct address){ .protocol = protocol, .port = port };
 	snprintf(address->host, sizeof(address->host), "server");
+}
+
+/* With how little memory does it start? */
+static uint64_t memory_least(const struct server_config *config)
+{
+	struct server_config tried = *config;
+	uint64_t too_little = 0, enough = GIB;
+	struct memory_plan plan;
+	struct failure why;
+
+	while (enough - too_little > 1) {
+		tried.memory = too_little + (enough - too_little) / 2;
+		if (memory_plan(&tried, config->connections_max, sim_io_writes_max(), &plan,
+				&why) == 0)
+			enough = tried.memory;
+		else
+			too_little = tried.memory;
+	}
+	return enough;
+}
+
+/* Eight receive buffers and four pieces for messages that have begun, or a few more; room for one large message, or a few. */
+static uint64_t draw_tight_memory(const struct server_config *config)
+{
+	static const uint64_t most[] = { 0, 1, 4096, 200 * KIB, MIB, 4 * MIB };
+
+	return memory_least(config) + world_between(0, most[world_draw(6)]);
+}
+
+static void draw_sizes(struct stage *stage, bool is_tight)
+{
+	struct journal_config *journal = &stage->config.journal;
+	uint64_t doublings = world_draw(3);
+
+	stage->has_large = is_tight ? world_draw(2) == 0 : world_draw(40) == 0;
+	journal->message_max = 64 * KIB;
+	if (stage->has_large) {
+		if (world_draw(8) == 0)
+			doublings = 3;
+		journal->message_max = (uint32_t)world_between(
+			64 * KIB + 1, (SEGMENT_SIZE_MIN << doublings) / 2 - KIB);
+	}
+	journal->segment_size = SEGMENT_SIZE_MIN << doublings;
 }
 
 static void cast_server(struct stage *stage)
@@ -25,18 +69,25 @@ static void cast_server(struct stage *stage)
 	listen_at(&stage->listen[2], PROTOCOL_WHOLE, PORT_WHOLE);
 	config->listen = stage->listen;
 	config->listen_count = 3;
-	config->connections_max = is_tight ? (uint32_t)world_between(3, 8) : 32;
-	config->memory = (is_tight ? 32 : 40) * MIB;
+	config->connections_max = is_tight ? (uint32_t)world_between(3, 12) : 32;
 	config->quiet = true;
 	config->log_json = world_draw(4) == 0;
 	config->journal.path = JOURNAL_PATH;
 	config->journal.streams_max = is_tight ? (uint32_t)world_between(2, 20) : 2000;
-	config->journal.message_max = 64 * KIB;
-	config->journal.segment_size = SEGMENT_SIZE_MIN << world_draw(3);
+	config->journal.connections_max = config->connections_max;
+	draw_sizes(stage, is_tight);
 	config->journal.keep_bytes =
 		world_draw(2) > 0 ? world_between(3, 8) * config->journal.segment_size : 0;
 	config->journal.keep_free_bytes = 0;
 	config->journal.flush = flushes[world_draw(3)];
+	config->memory = is_tight ? draw_tight_memory(config) : 40 * MIB;
+}
+
+static void set_largest(struct client_actor *actor, size_t most)
+{
+	actor->message_most = most;
+	sim_free(actor->line);
+	actor->line = sim_alloc(most + 1);
 }
 
 void client_cast(struct stage *stage, unsigned i, enum client_kind kind, size_t most,
@@ -52,7 +103,7 @@ void client_cast(struct stage *stage, unsigned i, enum client_kind kind, size_t 
 	actor->stage = stage;
 	actor->sender = i + 1;
 	actor->kind = kind;
-	actor->message_most = most;
+	set_largest(actor, most);
 	actor->count = count;
 	snprintf(actor->stream_name, sizeof(actor->stream_name), "stream %u", i + 1);
 	*config = (struct client_config){ .retry = true, .window = DEFAULT_WINDOW };
@@ -75,13 +126,32 @@ static void draw_client(struct stage *stage, unsigned i)
 		CLIENT_NEXT,   CLIENT_EPHEMERAL, CLIENT_LINE,   CLIENT_WHOLE,
 	};
 	enum client_kind kind = i < 2 ? kinds[i] : kinds[world_draw(8)];
-	size_t most = world_draw(4) == 0 ? world_between(2000, MESSAGE_MOST)
-					 : world_between(40, 2000);
+	bool is_tight = stage->mode == MODE_EXHAUSTION;
+	size_t most = world_draw(is_tight ? 2 : 4) == 0 ? world_between(2000, MESSAGE_MOST)
+							: world_between(40, 2000);
 
 	client_cast(stage, i, kind, most, 0);
 	stage->clients[i].config.retry = world_draw(4) > 0;
 	if (world_draw(2) == 0)
 		stage->clients[i].config.window = world_between(64, 512) * KIB;
+}
+
+/* Messages as large as the server takes them, and larger. */
+static void draw_large(struct stage *stage)
+{
+	bool all_arrives = stage->mode == MODE_LIVENESS;
+	uint32_t limit = stage->config.journal.message_max;
+
+	for (unsigned i = 0; i < stage->client_count; i++) {
+		struct client_actor *actor = &stage->clients[i];
+		size_t most = world_between(64 * KIB, limit);
+
+		if (actor->shares || world_draw(2) == 0)
+			continue;
+		if (!all_arrives && world_draw(4) == 0)
+			most = world_between(limit + 1, limit + limit / 4);
+		set_largest(actor, most);
+	}
 }
 
 /* The first two sometimes believe that the same stream is theirs. */
@@ -104,11 +174,13 @@ void stage_cast(struct stage *stage)
 	bool is_tight = stage->mode == MODE_EXHAUSTION;
 	uint64_t capacity = is_tight ? world_between(2, 8) * MIB : GIB;
 
+	cast_server(stage);
+	if (is_tight && stage->has_large)
+		capacity += 4 * stage->config.journal.segment_size;
 	stage->is_buffered = world_draw(8) == 0;
 	stage->disk = disk_create(capacity, !stage->is_buffered);
 	disk_default(stage->disk);
 	stage->server_host = host_create("server", stage->disk);
-	cast_server(stage);
 	stage->is_volatile = stage->mode != MODE_CORRUPTION && world_draw(24) == 0;
 	if (stage->is_volatile)
 		stage->config.journal.path = NULL;
@@ -120,6 +192,8 @@ void stage_cast(struct stage *stage)
 	for (unsigned i = 0; i < stage->client_count; i++)
 		draw_client(stage, i);
 	draw_rivals(stage);
+	if (stage->has_large)
+		draw_large(stage);
 	stage->reader_count = stage->is_volatile ? 0 : (unsigned)world_draw(READERS_MAX + 1);
 	for (unsigned i = 0; i < stage->reader_count; i++) {
 		stage->readers[i].stage = stage;

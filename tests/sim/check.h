@@ -28,6 +28,9 @@ struct message {
  * then the most. Printable; no newline, no NUL. */
 size_t message_make(const struct message *message, size_t most, uint8_t *out);
 
+/* Its size, without making it. */
+size_t message_size(const struct message *message, size_t most);
+
 /* Is it one, whole and unchanged? */
 bool message_read(const uint8_t *data, size_t size, struct message *ret);
 
@@ -79,8 +82,11 @@ void check_client_ended(uint32_t sender, uint32_t run, uint64_t last, int status
 void check_server_started(struct process *process);
 void check_server_ended(struct process *process);
 
-/* SIGTERM has been sent to it: it may end with 0 from now on. */
+/* SIGTERM has been sent to it: it may end with 0 from now on. Sent again: it may leave at once, with 75. */
 void check_server_asked(struct process *process);
+
+/* The same, while it opens the journal: it may end before it is through with that. */
+void check_server_asked_early(struct process *process);
 
 /* The id of the next native stream that the journal holds, from *index on (which then is behind it); NULL: there is none. The server is to be
  * asked for it; what it says must be what the next pass over the whole journal finds. */

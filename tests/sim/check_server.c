@@ -16,6 +16,8 @@ struct server {
 	struct process *process;
 	bool is_running;
 	bool is_asked;        /* to stop */
+	bool is_urged;        /* ... twice */
+	bool is_early;        /* ... before it had opened the journal */
 	bool has_failed;      /* a write or flush of its journal has */
 	bool has_accepted;
 	bool had_company;     /* another one was running at some time of its life */
@@ -100,7 +102,8 @@ static void check_status(const struct server *server, int status)
 	case STATUS_DONE:
 		if (!server->is_asked)
 			break;
-		if (!checks.config.no_journal && !had_faults && !check_is_corrupt())
+		if (!checks.config.no_journal && !had_faults && !check_is_corrupt() &&
+		    (!server->is_early || server->has_accepted))
 			audit_must_be_sealed();
 		return;
 	case STATUS_DAMAGE:
@@ -121,8 +124,9 @@ static void check_status(const struct server *server, int status)
 			return;
 		break;
 	case STATUS_LATE:
-		if (server->is_asked && (delays() != server->delays || had_faults ||
-					 checks.config.mode == MODE_EXHAUSTION))
+		if (server->is_asked &&
+		    (server->is_urged || delays() != server->delays || had_faults ||
+		     checks.config.mode == MODE_EXHAUSTION))
 			return;
 		break;
 	default:
@@ -150,8 +154,17 @@ void check_server_ended(struct process *process)
 
 void check_server_asked(struct process *process)
 {
+	struct server *server = find(process);
+
 	reasons_server_changed();
-	find(process)->is_asked = true;
+	server->is_urged = server->is_asked;
+	server->is_asked = true;
+}
+
+void check_server_asked_early(struct process *process)
+{
+	check_server_asked(process);
+	find(process)->is_early = true;
 }
 
 bool check_server_is_there(void)

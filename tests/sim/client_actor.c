@@ -11,6 +11,22 @@ static bool is_plain(const struct client_actor *actor)
 	return actor->kind >= CLIENT_RAW;
 }
 
+/* Is one of its messages larger than the server takes? */
+static bool is_too_large(const struct client_actor *actor)
+{
+	uint32_t limit = actor->stage->config.journal.message_max;
+
+	if (actor->message_most <= limit || actor->kind == CLIENT_RAW)
+		return false; /* raw: it is stored in pieces */
+	for (uint64_t i = 1; i <= actor->last; i++) {
+		struct message message = { actor->sender, actor->run, i };
+
+		if (message_size(&message, actor->message_most) > limit)
+			return true;
+	}
+	return false;
+}
+
 static size_t make_message(const struct client_actor *actor, uint64_t number, uint8_t *out)
 {
 	struct message message = { actor->sender, actor->run, number };
@@ -87,6 +103,21 @@ static void renew(struct client_actor *actor)
 	begin_anew(actor);
 }
 
+/* What it can not send it must not call sent. */
+static void check_end_of_run(const struct client_actor *actor, int status)
+{
+	if (!is_too_large(actor)) {
+		check_client_ended(actor->sender, actor->run, actor->last, status);
+		return;
+	}
+	world_trace("too large", actor->sender, (uint64_t)status);
+	if (status == EXIT_DONE)
+		world_fail("client %u, run %u: a message is too large, and it was accepted",
+			   actor->sender, actor->run);
+	if (status != EXIT_DATA || is_plain(actor))
+		check_client_ended(actor->sender, actor->run, actor->last, status);
+}
+
 static void client_ended(struct process *process)
 {
 	struct client_actor *actor = process->script;
@@ -96,16 +127,17 @@ static void client_ended(struct process *process)
 	actor->process = NULL;
 	actor->is_through = is_finished;
 	if (process->state == PROCESS_RETURNED)
-		check_client_ended(actor->sender, actor->run, actor->last, process->status);
+		check_end_of_run(actor, process->status);
 	if (is_finished && actor->stage->is_closing)
 		actor->is_done = true;
 	/* Somebody else has sent other messages there: they will not change. */
 	if (actor->shares && actor->kind == CLIENT_RESUME && process->state == PROCESS_RETURNED &&
 	    process->status == EXIT_DATA)
 		actor->is_out = true;
-	/* A server without a journal has forgotten the beginning, and the stream is not the input any more. */
-	if (actor->stage->is_volatile && actor->kind == CLIENT_RESUME && !actor->shares &&
-	    process->state == PROCESS_RETURNED && process->status == EXIT_DATA)
+	/* A server without a journal has forgotten the beginning, and the stream is not the input any more; or the input can not be sent. */
+	if ((actor->stage->is_volatile || is_too_large(actor)) && actor->kind == CLIENT_RESUME &&
+	    !actor->shares && !actor->is_twin && process->state == PROCESS_RETURNED &&
+	    process->status == EXIT_DATA)
 		begin_anew(actor);
 	/* A run that has ended otherwise, or was killed, is begun again: with --resume as the same, else as the next one. */
 	if (actor->is_done || actor->is_out || actor->is_twin)
@@ -120,7 +152,8 @@ static void client_ended(struct process *process)
 /* Its input grows when it has been through, and sometimes before; but not for ever: all of it is compared each time. */
 static bool may_grow(const struct client_actor *actor)
 {
-	return actor->last < MESSAGES_ENOUGH && (actor->is_through || world_draw(4) == 0);
+	return actor->last < MESSAGES_ENOUGH && actor->last * actor->message_most < BYTES_ENOUGH &&
+	       (actor->is_through || world_draw(4) == 0);
 }
 
 /* What this run sends. */
@@ -132,6 +165,8 @@ static void plan_run(struct client_actor *actor)
 		count = world_between(1, ARGUMENTS_MAX);
 	if (actor->kind == CLIENT_EPHEMERAL)
 		count *= 3; /* it takes a while, so that things happen in the midst of it */
+	if (actor->message_most > MESSAGE_MOST)
+		count = world_between(1, 3);
 	if (actor->count > 0)
 		count = actor->count;
 	if (actor->is_twin) {
@@ -212,6 +247,8 @@ void client_start(struct client_actor *actor)
 void client_clear(struct client_actor *actor)
 {
 	arguments_forget(actor);
+	sim_free(actor->line);
+	actor->line = NULL;
 }
 
 void twin_start(struct client_actor *of)
@@ -224,7 +261,9 @@ void twin_start(struct client_actor *of)
 		return;
 	if (host == NULL)
 		host = host_create("twin", NULL);
+	client_clear(twin);
 	*twin = (struct client_actor){
+		.line = sim_alloc(of->message_most + 1),
 		.stage = stage,
 		.sender = of->sender,
 		.kind = CLIENT_RESUME,

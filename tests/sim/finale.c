@@ -1,7 +1,6 @@
 #include "finale.h"
 
 #include <errno.h>
-#include <signal.h>
 
 #include "base/limits.h"
 #include "journal/reader.h"
@@ -48,6 +47,18 @@ static void let_pass(uint64_t ns)
 static bool servers_are_gone(const struct stage *stage)
 {
 	return stage->servers[0].process == NULL && stage->servers[1].process == NULL;
+}
+
+/* Is one up that has not been asked to stop? */
+static bool server_stays(const struct stage *stage)
+{
+	for (unsigned i = 0; i < SERVERS; i++) {
+		const struct server_actor *actor = &stage->servers[i];
+
+		if (actor->process != NULL && actor->asked == actor->process->number)
+			return false;
+	}
+	return stage_server_is_up(stage);
 }
 
 static bool host_is_on(const struct stage *stage)
@@ -106,12 +117,10 @@ static void stop_servers(struct stage *stage, bool kindly)
 		if (process == NULL)
 			continue;
 		process->paused_until_ns = 0;
-		if (kindly) {
-			check_server_asked(process);
-			process_signal(process, SIGTERM);
-		} else {
+		if (kindly)
+			server_stop(&stage->servers[i]);
+		else
 			process_kill(process, DEATH_KILL);
-		}
 	}
 	if (!until(servers_are_gone, stage, STOPS_NS))
 		world_fail("the server does not stop");
@@ -206,13 +215,15 @@ void finale_run(struct stage *stage, uint64_t *ret_records)
 	heal(stage);
 	if (!until(host_is_on, stage, 3600 * SECOND_NS))
 		world_fail("the host does not come back");
-	if (!stage->is_damaged && !until(stage_server_is_up, stage, 300 * SECOND_NS))
+	if (!stage->is_damaged && !until(server_stays, stage, 300 * SECOND_NS))
 		world_fail("the server does not come back");
 	stage->is_closing = true;
 	if (stage->mode == MODE_LIVENESS) {
 		let_all_arrive(stage);
 		let_all_be_shown(stage);
 	}
+	if (world_draw(3) == 0)
+		stop_servers(stage, true); /* while others are sending */
 	stop_everybody(stage);
 	if (world_draw(2) == 0)
 		stage_power_cut(stage);
@@ -236,6 +247,7 @@ void stage_clear(struct stage *stage)
 	hosts_forget();
 	for (unsigned i = 0; i < stage->client_count; i++)
 		client_clear(&stage->clients[i]);
+	client_clear(&stage->twin);
 	sim_free(stage);
 	world_calm();
 }

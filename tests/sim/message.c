@@ -91,10 +91,20 @@ static void fill(uint64_t state, uint8_t *out, size_t size)
 	}
 }
 
+static uint64_t chance_of(const struct message *message)
+{
+	return scramble((uint64_t)message->sender << 52 ^ (uint64_t)message->run << 32 ^
+			message->number ^ 0x9e3779b97f4a7c15);
+}
+
+size_t message_size(const struct message *message, size_t most)
+{
+	return draw_size(most, chance_of(message));
+}
+
 size_t message_make(const struct message *message, size_t most, uint8_t *out)
 {
-	uint64_t state = scramble((uint64_t)message->sender << 52 ^ (uint64_t)message->run << 32 ^
-				  message->number ^ 0x9e3779b97f4a7c15);
+	uint64_t state = chance_of(message);
 	size_t size = draw_size(most, state);
 
 	put_name(message, out);

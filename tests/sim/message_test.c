@@ -22,6 +22,7 @@ static void test_sizes(void **state)
 			size_t size = message_make(&message, mosts[i], data);
 
 			assert_in_range(size, MESSAGE_HEAD, mosts[i]);
+			assert_int_equal(message_size(&message, mosts[i]), size);
 			has_most |= size == mosts[i];
 			has_least |= size == MESSAGE_HEAD;
 			for (size_t k = 0; k < size; k++)

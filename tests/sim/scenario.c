@@ -1,6 +1,5 @@
 #include "scenario.h"
 
-#include <signal.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -248,9 +247,28 @@ static void start_second(struct stage *stage)
 	server_start(&stage->servers[1]);
 }
 
+static void urge(void *context, uint64_t number)
+{
+	struct server_actor *actor = context;
+
+	if (actor->asked == number)
+		server_urge(actor);
+}
+
+/* The server is to stop, in the midst of it all; now and then by somebody who has no patience. */
+static void ask_to_stop(struct stage *stage)
+{
+	struct server_actor *actor = &stage->servers[0];
+
+	server_stop(actor);
+	if (world_draw(4) == 0)
+		world_at(world_now() + world_span(0, 100 * MS_NS, 8 * SECOND_NS), urge, actor,
+			 actor->asked);
+}
+
 static void mischief(struct stage *stage)
 {
-	switch (world_draw(12)) {
+	switch (world_draw(14)) {
 	case 0:
 	case 1: kill_client(stage); break;
 	case 2: kill_reader(stage); break;
@@ -271,6 +289,8 @@ static void mischief(struct stage *stage)
 		else if (stage->mode == MODE_EXHAUSTION)
 			disk_occupy(stage->disk, world_draw(3) == 0 ? 0 : world_draw(8 * MIB));
 		break;
+	case 12:
+	case 13: ask_to_stop(stage); break;
 	default: break;
 	}
 }

@@ -117,6 +117,14 @@ void loop_slot_free(struct slot *slot)
 
 /* --- loops */
 
+/* The same for all: whoever asks a small loop first believes it, and how little memory is enough goes by it. */
+unsigned sim_io_writes_max(void)
+{
+	static const char what[] = "writes in flight";
+
+	return 1 + (unsigned)(hash_bytes(world_seed(), what, sizeof(what)) >> 13 & 3);
+}
+
 int io_create(const struct io_config *config, struct io **ret_io)
 {
 	struct process *process = process_current();
@@ -141,9 +149,7 @@ int io_create(const struct io_config *config, struct io **ret_io)
 	io->early = (unsigned)world_draw(5);
 	io->deferred = (unsigned)world_draw(5);
 	io->gather_ns = world_draw(2) == 0 ? 0 : world_between(1, 200000);
-	/* The same for each loop of a process: whoever asks a small one first believes it. */
-	io->writes_max = 1 + (unsigned)(hash_bytes(world_seed(), &process->number,
-						   sizeof(process->number)) >> 13 & 3);
+	io->writes_max = sim_io_writes_max();
 	io->next = all;
 	all = io;
 	*ret_io = io;

@@ -23,6 +23,9 @@ struct io_script {
 	uint64_t next_ns; /* true time from which on there is something; NEVER_NS: nothing any more */
 };
 
+/* How many writes each loop of this world may have in flight. */
+unsigned sim_io_writes_max(void);
+
 /* Has it a listener? */
 bool sim_io_is_listening(const struct process *process);
 

@@ -18,8 +18,9 @@ enum {
 	CLIENTS_MAX = 6,
 	RENEWED = 16, /* a sender that begins anew with another stream gets a number higher by so much */
 	READERS_MAX = 2,
-	MESSAGE_MOST = 60000,
-	MESSAGES_ENOUGH = 2000, /* in one stream */
+	MESSAGE_MOST = 60000, /* but for those who send large ones */
+	MESSAGES_ENOUGH = 2000, /* in one stream ... */
+	BYTES_ENOUGH = 16 << 20, /* ... and with all of them as large as may be */
 	ARGUMENTS_MAX = 12,
 	PORT_BOTH = 9999,
 	PORT_LINE = 9998,
@@ -35,6 +36,9 @@ struct server_actor {
 	struct process *process; /* NULL: not running */
 	bool is_second;
 	unsigned starts;
+	unsigned asked;    /* the process that was asked to stop: its number */
+	uint64_t asked_ns; /* ... when it was last asked, of one that was listening; else NEVER_NS */
+	bool is_urged;     /* ... and it was asked twice */
 };
 
 enum client_kind {
@@ -67,7 +71,7 @@ struct client_actor {
 	bool is_out;           /* it was told to stay away (fenced), or has given up for good */
 	/* what it reads there */
 	uint64_t next;         /* the number of the next message that is read from it */
-	uint8_t line[MESSAGE_MOST + 2];
+	uint8_t *line; /* room for the largest message and a line feed */
 	size_t line_size;
 	size_t line_read;
 	/* arguments */
@@ -99,6 +103,7 @@ struct stage {
 	unsigned reader_count;
 	bool is_buffered;  /* the server's disk knows no direct I/O */
 	bool is_volatile;  /* the server has no journal */
+	bool has_large;    /* some send messages that do not fit a receive buffer */
 	unsigned passes;   /* of readers through the journal, so far */
 	bool is_closing;   /* whoever ends is not started again, but for a client with an unfinished run */
 	bool is_damaged;   /* a server has refused to start (corruption mode) */
@@ -109,6 +114,11 @@ struct stage {
 void server_start(struct server_actor *actor);
 void client_start(struct client_actor *actor);
 void reader_start(struct reader_actor *actor);
+
+/* Ask it to stop, if it runs and was not asked yet: SIGTERM or SIGINT. It has only so much time for that. Asked again: it goes at
+ * once. */
+void server_stop(struct server_actor *actor);
+void server_urge(struct server_actor *actor);
 
 void client_clear(struct client_actor *actor);
 
