@@ -333,10 +333,10 @@ static enum step judge(struct walk *walk, const struct batch_header *h, struct w
 		return STEP_OTHER;
 	}
 	if (h->count == 0) {
-		/* A seal moves no record number, whatever it says. A FORGET is copied by opening, so it must stand in its place; one at the
-		 * bound may have landed late, from a killed server, when its stream has gone on since. */
-		if (batch_is_seal(h) ? h->record <= walk->bound
-				     : h->record == walk->expected && h->record < walk->bound)
+		/* One with another number would be in its place now, and dead behind the next opening's bound. A FORGET at the bound may have
+		 * landed late, from a killed server, when its stream has gone on since. */
+		if (h->record == walk->expected &&
+		    (h->record < walk->bound || (h->record == walk->bound && batch_is_seal(h))))
 			return STEP_BATCH;
 		snprintf(place->what, sizeof(place->what),
 			 "an empty batch of record %" PRIu64 " stands there", h->record);

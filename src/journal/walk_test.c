@@ -394,16 +394,21 @@ static void ends_of_streams(void **state)
 }
 
 /* One with another number than the record that comes next is none that a server has written. */
-static void an_end_of_a_stream_in_a_wrong_place(void **state)
+static void an_empty_batch_in_a_wrong_place(void **state)
 {
 	static const struct {
 		const char *name;
 		uint64_t record;
+		bool seal;
 	} rows[] = {
-		{ "right", 3 },
-		{ "one too low", 2 },
-		{ "one too high", 4 },
-		{ "far too high", 139 },
+		{ "an end of a stream", 3, false },
+		{ "an end, one too low", 2, false },
+		{ "an end, one too high", 4, false },
+		{ "an end, far too high", 139, false },
+		{ "a seal", 3, true },
+		{ "a seal, one too low", 2, true },
+		{ "a seal, one too high", 4, true },
+		{ "a seal, far too high", 139, true },
 	};
 
 	(void)state;
@@ -416,14 +421,18 @@ static void an_end_of_a_stream_in_a_wrong_place(void **state)
 		build_segment(&b, 1);
 		build_one(&b, 0, 2, 10);
 		b.record = rows[i].record;
-		build_forget(&b, 0);
+		if (rows[i].seal)
+			build_wrong_seal(&b, rows[i].record);
+		else
+			build_forget(&b, 0);
 		b.record = 3;
 		build_one(&b, 1, 1, 10);
 		build_save(&b, 1);
 		snprintf(what, sizeof(what), "an empty batch of record %llu stands there",
 			 (unsigned long long)rows[i].record);
 		if (rows[i].record == 3)
-			expect(&b, 1, 0, "1-2 f3 3", 4, 1, 16384, "zeros");
+			expect(&b, 1, 0, rows[i].seal ? "1-2 s3 3" : "1-2 f3 3", 4, 1, 16384,
+			       "zeros");
 		else
 			expect(&b, 1, 0, "1-2", 3, 1, 8192, what);
 		build_deinit(&b);
@@ -561,7 +570,7 @@ int main(void)
 		cmocka_unit_test(large_batches),
 		cmocka_unit_test(claims_and_seals),
 		cmocka_unit_test(ends_of_streams),
-		cmocka_unit_test(an_end_of_a_stream_in_a_wrong_place),
+		cmocka_unit_test(an_empty_batch_in_a_wrong_place),
 		cmocka_unit_test(going_on_behind_a_bad_place),
 		cmocka_unit_test(commits_are_whole),
 		cmocka_unit_test(places_as_text),

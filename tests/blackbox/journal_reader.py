@@ -415,7 +415,7 @@ class Journal:
             end = offset + Batch.SIZE + batch.bytes
             if batch.count == 0:
                 forget = bool(batch.flags & FORGET)
-                if batch.record + forget > segment.bound or forget and batch.record != e:
+                if batch.record != e or e + forget > segment.bound:
                     return e, (segment, offset, f"of record {batch.record}")
                 if forget:
                     self.streams[batch.stream] = None

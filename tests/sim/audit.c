@@ -226,8 +226,7 @@ static bool step(const struct audit_segment *segment)
 	if (batch.f != segment->f)
 		return false;
 	if (batch.count == 0) {
-		if (batch.record > segment->bound - batch.is_forget ||
-		    (batch.is_forget && batch.record != audit.e))
+		if (batch.record != audit.e || batch.record > segment->bound - batch.is_forget)
 			return false;
 		if (batch.is_forget)
 			ledger_forget(batch.id, batch.record);
