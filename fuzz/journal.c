@@ -4,7 +4,7 @@
  * - none of them changes anything before it knows, reader and verify never;
  * - what the reader calls damage, verify does; no record is shown that verify calls missing;
  * - what verify calls whole, the reader shows to the end, opening takes, and nothing of it is lost by opening, appending and opening again;
- * - opening refuses nothing that verify calls whole, and makes no damage disappear. */
+ * - opening refuses nothing that verify calls whole, and makes no damage of records disappear. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,7 +140,9 @@ static void live_on(const struct journal_view *before, const struct journal_verd
 		journal_view_compare(before, &after, appended);
 	if (verdict->result != 0 || (how & 0x30) == 0) { /* it takes long */
 		journal_verdict_find(&second, "j", &after);
-		must((second.result == 0) == (verdict->result == 0));
+		/* A snapshot that does not fit its records may have made room for one that does. */
+		must(second.result == verdict->result ||
+		     (second.result == 0 && verdict->only_snapshots));
 	}
 	must(live(how >> 2, &appended, &error, &why));
 	journal_view_read(&last, "j", 0);

@@ -94,8 +94,11 @@ static void take_line(void *context, const char *text)
 
 	must(text[0] != '\0' && strlen(text) < 600);
 	lines->verdict->text = crc32c(lines->verdict->text, text, strlen(text));
-	if (strncmp(text, "damage: ", 8) == 0)
+	if (strncmp(text, "damage: ", 8) == 0) {
 		check_damage(lines->view, text);
+		if (strncmp(text + 8, NAME_SNAPSHOT, strlen(NAME_SNAPSHOT)) != 0)
+			lines->verdict->only_snapshots = false;
+	}
 	if (sscanf(text, "%llu records in ", &records) == 1)
 		lines->verdict->records = records;
 	if (getenv("FUZZ_VERBOSE") != NULL)
@@ -109,6 +112,7 @@ void journal_verdict_find(struct journal_verdict *verdict, const char *directory
 	uint64_t changes = memory_changes();
 
 	memset(verdict, 0, sizeof(*verdict));
+	verdict->only_snapshots = true;
 	verdict->result = journal_verify(directory, take_line, &lines, &verdict->why);
 	must(verdict->result == 0 || verdict->why.text[0] != '\0');
 	if (getenv("FUZZ_VERBOSE") != NULL)

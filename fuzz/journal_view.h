@@ -23,6 +23,7 @@ struct journal_verdict {
 	int result;
 	struct failure why;
 	uint32_t text;            /* a checksum of all lines */
+	bool only_snapshots;      /* no damage, or of snapshots alone */
 	uint64_t records;         /* as the last line says, when there is no damage */
 };
 
