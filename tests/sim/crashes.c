@@ -139,6 +139,7 @@ static void begin(uint64_t seed)
 	disk_default(stage->disk);
 	stage->reader_count = 0;
 	stage->config.journal.segment_size = SEGMENT_SIZE_MIN;
+	stage->config.journal.message_max = 64 * KIB;
 	stage->config.journal.keep_bytes = workload->keep_bytes;
 	stage->config.journal.flush = workload->flush;
 	stage->config.connections_max = 16;
