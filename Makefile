@@ -12,7 +12,10 @@
 #   make mutants [ONLY=M1,M7]     broken on purpose         make fuzz SECONDS=n   hostile bytes
 #   make enumerate                every crash, every bit    make coverage         lines and branches
 #
-# Nothing here but `make setup` installs anything.
+# make bench (bench/README.md) measures Roger beside this machine's floors and beside its peers, which it installs from the
+# distribution's packages. ARGS=--quick tries the machinery; the real thing wants half an hour to itself.
+#
+# Nothing here but `make setup` and `make bench` installs anything.
 
 MESON = meson
 NINJA := $(shell command -v ninja || command -v ninja-build || echo ninja)
@@ -26,7 +29,7 @@ ONLY =
 ROUNDS = 30
 SECONDS = 60
 
-.PHONY: all run demo test sanitize lint install clean setup proof sim mutants enumerate crash fuzz coverage
+.PHONY: all run demo test sanitize lint install clean setup proof sim mutants enumerate crash fuzz coverage bench
 .DEFAULT_GOAL := all
 
 all: build/build.ninja
@@ -71,12 +74,16 @@ fuzz:
 coverage:
 	@scripts/python scripts/coverage.py $(ARGS)
 
+bench:
+	@scripts/setup bench || echo 'bench: going on with what is here'
+	@scripts/python bench/run.py --keep $(ARGS)
+
 install: all
 	install -D -m 755 build/roger '$(DESTDIR)$(PREFIX)/bin/roger'
 	install -D -m 644 man/roger.1 '$(DESTDIR)$(PREFIX)/share/man/man1/roger.1'
 
 clean:
-	rm -rf build build-asan build-tsan build-clang build-mutants build-coverage build-fuzz build-clang-asan
+	rm -rf build build-asan build-tsan build-clang build-mutants build-coverage build-fuzz build-clang-asan build-bench
 
 setup:
 	@scripts/setup all

@@ -60,7 +60,7 @@ struct drive {
 
 static const char usage[] =
 	"drive --connect HOST:PORT | --fd N  --protocol roger|echo|lines|postgres|amqp [--size N]\n"
-	"             [--message FILE --messages N] [--per-answer N] [--lines N]\n"
+	"             [--message FILE --messages N] [--per-answer N] [--lines N] [--number-from N]\n"
 	"             [--connections N] [--window N] [--count N | --seconds N] [--rate N] [--hold]";
 
 static void map_message(struct drive *d)
@@ -238,9 +238,9 @@ static void take_options(int argc, char **argv, struct drive *d)
 		{ "connect", 1, NULL, 'a' }, { "fd", 1, NULL, 'f' }, { "protocol", 1, NULL, 'p' }, { "size", 1, NULL, 's' },
 		{ "message", 1, NULL, 'm' }, { "messages", 1, NULL, 'M' }, { "per-answer", 1, NULL, 'A' }, { "lines", 1, NULL, 'l' },
 		{ "connections", 1, NULL, 'c' }, { "window", 1, NULL, 'w' }, { "count", 1, NULL, 'n' }, { "seconds", 1, NULL, 't' },
-		{ "rate", 1, NULL, 'r' }, { "hold", 0, NULL, 'h' }, { NULL, 0, NULL, 0 },
+		{ "rate", 1, NULL, 'r' }, { "hold", 0, NULL, 'h' }, { "number-from", 1, NULL, 'N' }, { NULL, 0, NULL, 0 },
 	};
-	uint64_t messages = 0, per_answer = 0, lines = 0;
+	uint64_t messages = 0, per_answer = 0, lines = 0, number_from = 0;
 	bool named = false;
 
 	for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;)
@@ -252,6 +252,7 @@ static void take_options(int argc, char **argv, struct drive *d)
 		case 'm': d->message_file = optarg; break;
 		case 'M': messages = bench_number(optarg); break;
 		case 'A': per_answer = bench_number(optarg); break;
+		case 'N': number_from = bench_number(optarg); break;
 		case 'l': lines = bench_number(optarg); break;
 		case 'c': d->connections = bench_number(optarg); break;
 		case 'w': d->window = bench_number(optarg); break;
@@ -265,6 +266,7 @@ static void take_options(int argc, char **argv, struct drive *d)
 	    (d->fd >= 0 && d->connections > 1))
 		bench_usage(usage);
 	d->protocol.prepared_count = messages;
+	d->protocol.number_from = number_from;
 	d->protocol.per_answer = per_answer ? per_answer : d->protocol.per_answer;
 	d->protocol.lines = lines ? lines : d->protocol.lines;
 }

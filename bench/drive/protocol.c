@@ -37,17 +37,26 @@ static int parse_echo(const struct protocol *p, struct talk *t, const uint8_t *d
 	return (int)(size / ECHO_ANSWER * ECHO_ANSWER);
 }
 
+/* A line that begins with "P" is NATS' PING and no answer; one that begins with "-" is an error (Redis, NATS). */
 static int parse_lines(const struct protocol *p, struct talk *t, const uint8_t *data, size_t size)
 {
 	const uint8_t *at = data, *end = data + size;
 
-	for (; (at = memchr(at, '\n', (size_t)(end - at))); at++)
-		if (++t->lines == p->lines) {
+	while (at < end) {
+		if (!t->in_line)
+			t->line_counts = *at != 'P';
+		if (!t->in_line && *at == '-')
+			refuse("", at, (size_t)(end - at));
+		at = memchr(at, '\n', (size_t)(end - at));
+		t->in_line = !at;
+		if (!at)
+			break;
+		at++;
+		if (t->line_counts && ++t->lines == p->lines) {
 			t->lines = 0;
 			t->answered += p->per_answer;
 		}
-	if (data[0] == '-')
-		refuse("", data, size);
+	}
 	return (int)size;
 }
 
@@ -155,6 +164,13 @@ static void make_frames(const struct protocol *p, struct talk *t, uint8_t *out, 
 	}
 }
 
+/* RELP's transaction numbers: one higher for each message, and leading zeros are allowed. */
+static void write_number(uint8_t *out, uint64_t number)
+{
+	for (int i = 8; i >= 0; i--, number /= 10)
+		out[i] = (uint8_t)('0' + number % 10);
+}
+
 void protocol_make(const struct protocol *p, struct talk *t, uint8_t *out, uint64_t count)
 {
 	if (!p->prepared) {
@@ -165,6 +181,8 @@ void protocol_make(const struct protocol *p, struct talk *t, uint8_t *out, uint6
 		uint64_t at = t->made % p->prepared_count, rest = p->prepared_count - at;
 		uint64_t n = rest < count ? rest : count;
 		memcpy(out, p->prepared + at * p->message_size, n * p->message_size);
+		for (uint64_t i = 0; p->number_from && i < n; i++)
+			write_number(out + i * p->message_size, p->number_from + t->made + i);
 		out += n * p->message_size;
 		t->made += n;
 		count -= n;

@@ -16,6 +16,7 @@ struct talk {
 	bool welcome;      /* Roger: WELCOME has come */
 	uint64_t skip;     /* bytes of an answer that are still to come and mean nothing */
 	uint64_t lines;    /* lines protocol: of an answer that is not whole */
+	bool in_line, line_counts;
 	uint8_t partial[PROTOCOL_PARTIAL_MAX];
 	size_t partial_size;
 };
@@ -27,6 +28,7 @@ struct protocol {
 	uint64_t message_size; /* bytes of a message as it is sent */
 	uint64_t per_answer;   /* messages that one answer stands for */
 	uint64_t lines;        /* lines protocol: in an answer */
+	uint64_t number_from;  /* if not 0: the first 9 bytes of a prepared message are its decimal number, counted from here */
 	bool hello;            /* Roger: a HELLO comes first */
 	int (*parse)(const struct protocol *p, struct talk *t, const uint8_t *data, size_t size);
 };
