@@ -134,7 +134,7 @@ static void client_ended(struct process *process)
 	if (actor->shares && actor->kind == CLIENT_RESUME && process->state == PROCESS_RETURNED &&
 	    process->status == EXIT_DATA)
 		actor->is_out = true;
-	/* A server without a journal has forgotten the beginning, and the stream is not the input any more; or the input can not be sent. */
+	/* A server without a journal has forgotten the beginning, and the stream is not the input any more; or that can not be sent. */
 	if ((actor->stage->is_volatile || is_too_large(actor)) && actor->kind == CLIENT_RESUME &&
 	    !actor->shares && !actor->is_twin && process->state == PROCESS_RETURNED &&
 	    process->status == EXIT_DATA)
