@@ -3,7 +3,7 @@
  *      tap.c          the wire: what was claimed           ----+
  *      check_seen.c   readers: what was shown                  +--> audit.c: is it on the medium?  --> ledger.c: which record is what
  *      check.c        what a lying medium excuses
- *      check_server.c, check_reason.c   who may end how                                                            plain.c: whose bytes a plain record is
+ *      check_server.c, check_reason.c   who may end how                                   plain.c: whose bytes a plain record is
  *
  * The ledger holds what every record is, from the moment when somebody has been told of it and the audit has found it and
  * all before it on the medium: from then on it must stay so for ever. */
