@@ -6,6 +6,7 @@
 #include "base/must.h"
 #include "finale.h"
 #include "net.h"
+#include "server/memory.h"
 #include "stage.h"
 #include "world.h"
 
@@ -14,6 +15,7 @@ enum {
 	STEPS_MOST = 400000,      /* and what it may take until then */
 	CRASHES_MOST = 9,
 	STEPS_PER_MISCHIEF = 1500,
+	FILES_MOST = 16,          /* that a server has open when it listens */
 	WAIT_MOST = 3000,         /* steps that a crash waits for its opportunity */
 };
 
@@ -308,6 +310,20 @@ static enum sim_mode draw_mode(void)
 	return kind < 17 ? MODE_LIVENESS : MODE_EXHAUSTION;
 }
 
+/* What a server's heap and the memory of its files may take: all that it plans to have but for large messages and the loop's receive
+ * buffers, which are not counted (memory.h); and some for what is outside that plan, opening the journal above all. */
+static uint64_t memory_budget(const struct server_config *config)
+{
+	enum { WRITES_MOST = 4, BESIDE = MIB };
+	struct memory_plan plan;
+	struct failure why;
+
+	if (memory_plan(config, config->connections_max, WRITES_MOST, &plan, &why) != 0)
+		return config->memory + BESIDE;
+	return config->memory + BESIDE - plan.large_budget -
+	       (uint64_t)plan.buffer_count * RECEIVE_BUFFER_SIZE;
+}
+
 static void begin_checks(const struct stage *stage)
 {
 	struct check_config config = {
@@ -317,8 +333,8 @@ static void begin_checks(const struct stage *stage)
 		.keep_bytes = stage->config.journal.keep_bytes,
 		.is_buffered = stage->is_buffered,
 		.no_journal = stage->is_volatile,
-		.memory_budget = stage->config.memory + 2 * MIB,
-		.descriptors_budget = stage->config.connections_max + 64,
+		.memory_budget = memory_budget(&stage->config),
+		.descriptors_budget = stage->config.connections_max + FILES_MOST,
 	};
 
 	check_begin(&config);
