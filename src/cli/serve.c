@@ -30,7 +30,7 @@ static const char help[] =
 	"      --keep-bytes SIZE, --keep-age TIME   delete the oldest beyond that\n"
 	"      --keep-free SIZE|PERCENT   of the disk (the smaller of 5% and 1GiB)\n"
 	"      --stream-age TIME    forget streams without kept records after that\n"
-	"      --io auto|epoll      the event loop's backend\n"
+	"      --io auto|uring|epoll      the event loop's backend\n"
 	"  Deadlines: --first-timeout (30s), --message-timeout (10s, and 10kB/s),\n"
 	"      --idle-timeout (10min, plain), --linger-timeout (5s, raw), --heartbeat\n"
 	"\n"
@@ -172,13 +172,9 @@ static bool set_flush(struct serve *s, const char *value)
 
 static bool set_io(struct serve *s, const char *value)
 {
-	static const char *const words[] = { "auto", "epoll", NULL };
+	static const char *const words[] = { "auto", "uring", "epoll", NULL };
 	unsigned index;
 
-	if (strcmp(value, "uring") == 0) {
-		options_complain(&s->o, "--io uring: not in this build");
-		return false;
-	}
 	if (!options_word(&s->o, value, words, &index))
 		return false;
 	s->config.io_backend = words[index];

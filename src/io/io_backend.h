@@ -44,6 +44,7 @@ struct io_backend {
 /* In the order in which "auto" tries them; NULL ends it. */
 extern const struct io_backend *const io_backends[];
 
+extern const struct io_backend io_uring_backend; /* in builds with liburing (ROGER_URING) */
 extern const struct io_backend io_epoll_backend;
 
 #endif

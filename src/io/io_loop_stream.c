@@ -1,5 +1,5 @@
-/* The epoll backend: connections and adopted descriptors. */
-#include "io/io_epoll.h"
+/* The loop: connections and adopted descriptors. */
+#include "io/io_loop.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 
 /* --- making */
 
-static void connect_done(struct eloop *loop, struct slot *slot, int result)
+static void connect_done(struct loop *loop, struct slot *slot, int result)
 {
 	slot->connecting = false;
 	slot->connected = result;
@@ -18,12 +18,12 @@ static void connect_done(struct eloop *loop, struct slot *slot, int result)
 		slot->armed = false;
 		slot->ended = true;
 	}
-	eloop_later(loop, slot, PENDING_CONNECTED);
+	loop_later(loop, slot, PENDING_CONNECTED);
 }
 
-int eloop_connect(struct io *io, const struct io_endpoint *to, void *owner, io_socket *ret_socket)
+int loop_connect(struct io *io, const struct io_endpoint *to, void *owner, io_socket *ret_socket)
 {
-	struct eloop *loop = eloop_of(io);
+	struct loop *loop = loop_of(io);
 	int descriptor = -1, result = 0;
 
 	if (loop->slots_free == 0)
@@ -31,38 +31,38 @@ int eloop_connect(struct io *io, const struct io_endpoint *to, void *owner, io_s
 	int error = io_socket_connect(to, &descriptor, &result);
 	if (error)
 		return error;
-	struct slot *slot = eloop_slot_take(loop, SLOT_STREAM, descriptor, owner);
+	struct slot *slot = loop_slot_take(loop, SLOT_STREAM, descriptor, owner);
 	if (result == -EINPROGRESS) {
 		slot->connecting = true;
-		eloop_watch(loop, slot);
+		loop_watch(loop, slot);
 	} else {
 		connect_done(loop, slot, result);
 	}
-	*ret_socket = eloop_handle(loop, slot);
+	*ret_socket = loop_handle(loop, slot);
 	return 0;
 }
 
-void eloop_connect_report(struct eloop *loop, struct slot *slot)
+void loop_connect_report(struct loop *loop, struct slot *slot)
 {
 	connect_done(loop, slot, io_socket_connected(slot->descriptor));
 }
 
-int eloop_adopt(struct io *io, int descriptor, void *owner, io_socket *ret_socket)
+int loop_adopt(struct io *io, int descriptor, void *owner, io_socket *ret_socket)
 {
-	struct eloop *loop = eloop_of(io);
+	struct loop *loop = loop_of(io);
 
 	if (fcntl(descriptor, F_GETFD) < 0)
 		return -errno;
 	if (loop->slots_free == 0)
 		return -EMFILE;
-	struct slot *slot = eloop_slot_take(loop, SLOT_ADOPTED, descriptor, owner);
-	*ret_socket = eloop_handle(loop, slot);
+	struct slot *slot = loop_slot_take(loop, SLOT_ADOPTED, descriptor, owner);
+	*ret_socket = loop_handle(loop, slot);
 	return 0;
 }
 
 /* --- buffers: one that comes back goes to the stream that has waited longest, which keeps it until its turn */
 
-static void buffer_give_back(struct eloop *loop, uint32_t buffer)
+static void buffer_give_back(struct loop *loop, uint32_t buffer)
 {
 	if (link_is_empty(&loop->starved)) {
 		io_pool_return(&loop->pool, buffer);
@@ -71,18 +71,18 @@ static void buffer_give_back(struct eloop *loop, uint32_t buffer)
 	struct slot *slot = LINK_SLOT(loop->starved.next, waiting);
 	link_remove(&slot->waiting);
 	slot->buffer = buffer + 1;
-	eloop_later(loop, slot, PENDING_READABLE);
+	loop_later(loop, slot, PENDING_READABLE);
 }
 
-void eloop_buffer_return(struct io *io, uint32_t buffer)
+void loop_buffer_return(struct io *io, uint32_t buffer)
 {
-	struct eloop *loop = eloop_of(io);
+	struct loop *loop = loop_of(io);
 
 	must(buffer < loop->pool.count && loop->pool.lent[buffer]);
 	buffer_give_back(loop, buffer);
 }
 
-static void stop_waiting(struct eloop *loop, struct slot *slot)
+static void stop_waiting(struct loop *loop, struct slot *slot)
 {
 	link_remove(&slot->waiting);
 	if (slot->buffer) {
@@ -92,7 +92,7 @@ static void stop_waiting(struct eloop *loop, struct slot *slot)
 	}
 }
 
-static bool buffer_take(struct eloop *loop, struct slot *slot, uint32_t *ret_buffer)
+static bool buffer_take(struct loop *loop, struct slot *slot, uint32_t *ret_buffer)
 {
 	if (slot->buffer) {
 		*ret_buffer = slot->buffer - 1;
@@ -104,10 +104,10 @@ static bool buffer_take(struct eloop *loop, struct slot *slot, uint32_t *ret_buf
 
 /* --- receiving */
 
-void eloop_receive(struct io *io, io_socket socket, bool armed)
+void loop_receive(struct io *io, io_socket socket, bool armed)
 {
-	struct eloop *loop = eloop_of(io);
-	struct slot *slot = eloop_slot(loop, socket);
+	struct loop *loop = loop_of(io);
+	struct slot *slot = loop_slot(loop, socket);
 
 	must(slot->kind != SLOT_LISTENER);
 	if (!armed) {
@@ -118,10 +118,9 @@ void eloop_receive(struct io *io, io_socket socket, bool armed)
 	if (slot->armed || slot->ended)
 		return;
 	slot->armed = true;
-	if (slot->broken || slot->kind == SLOT_FILE)
-		eloop_later(loop, slot, PENDING_READABLE);
-	else
-		eloop_watch(loop, slot);
+	/* Often something is there already: a new connection's first bytes, what came while nobody wanted it. */
+	if (!slot->connecting)
+		loop_later(loop, slot, PENDING_READABLE);
 }
 
 /* How many bytes, 0 at the end, or -errno; -EAGAIN: nothing is there after all. */
@@ -162,7 +161,7 @@ static bool receive_end(struct slot *slot, int result, struct io_event *ret)
 	return true;
 }
 
-bool eloop_receive_next(struct eloop *loop, struct slot *slot, struct io_event *ret)
+bool loop_receive_next(struct loop *loop, struct slot *slot, struct io_event *ret)
 {
 	uint32_t buffer;
 
@@ -188,23 +187,23 @@ bool eloop_receive_next(struct eloop *loop, struct slot *slot, struct io_event *
 		ret->buffer = buffer;
 		ret->drained = is_drained(slot, (size_t)count, loop->pool.size);
 	}
-	if (slot->kind == SLOT_FILE || slot->broken)
-		eloop_later(loop, slot, PENDING_READABLE);
+	if (slot->kind == SLOT_FILE || slot->broken || (count > 0 && (slot->hung || !ret->drained)))
+		loop_later(loop, slot, PENDING_READABLE);
 	else
-		eloop_watch(loop, slot);
+		loop_watch(loop, slot);
 	return count > 0;
 }
 
-bool eloop_readable(struct io *io, io_socket socket)
+bool loop_readable(struct io *io, io_socket socket)
 {
-	const struct slot *slot = eloop_slot(eloop_of(io), socket);
+	const struct slot *slot = loop_slot(loop_of(io), socket);
 
 	return !slot->ended && !slot->connecting && io_socket_readable(slot->descriptor);
 }
 
 /* --- sending */
 
-static void send_done(struct eloop *loop, struct slot *slot, int result)
+static void send_done(struct loop *loop, struct slot *slot, int result)
 {
 	slot->send.blocked = false;
 	slot->send.result = result;
@@ -212,11 +211,11 @@ static void send_done(struct eloop *loop, struct slot *slot, int result)
 		slot->broken = result;
 	if (slot->send.shut)
 		shutdown(slot->descriptor, SHUT_WR);
-	eloop_later(loop, slot, PENDING_SENT);
+	loop_later(loop, slot, PENDING_SENT);
 }
 
 /* False when the kernel has no room. */
-static bool send_try(struct eloop *loop, struct slot *slot)
+static bool send_try(struct loop *loop, struct slot *slot)
 {
 	struct msghdr message = { .msg_iov = slot->send.spans, .msg_iovlen = slot->send.count };
 	ssize_t count;
@@ -230,10 +229,10 @@ static bool send_try(struct eloop *loop, struct slot *slot)
 	return true;
 }
 
-void eloop_send(struct io *io, io_socket socket, const struct io_span *spans, unsigned count)
+void loop_send(struct io *io, io_socket socket, const struct io_span *spans, unsigned count)
 {
-	struct eloop *loop = eloop_of(io);
-	struct slot *slot = eloop_slot(loop, socket);
+	struct loop *loop = loop_of(io);
+	struct slot *slot = loop_slot(loop, socket);
 	size_t size = 0;
 
 	must(slot->kind == SLOT_STREAM && !slot->connecting && !slot->send.busy);
@@ -247,19 +246,19 @@ void eloop_send(struct io *io, io_socket socket, const struct io_span *spans, un
 	slot->send.busy = true;
 	if (!send_try(loop, slot)) {
 		slot->send.blocked = true;
-		eloop_watch(loop, slot);
+		loop_watch(loop, slot);
 	}
 }
 
-void eloop_send_report(struct eloop *loop, struct slot *slot)
+void loop_send_report(struct loop *loop, struct slot *slot)
 {
 	if (slot->send.blocked)
 		(void)send_try(loop, slot);
 }
 
-void eloop_shutdown(struct io *io, io_socket socket)
+void loop_shutdown(struct io *io, io_socket socket)
 {
-	struct slot *slot = eloop_slot(eloop_of(io), socket);
+	struct slot *slot = loop_slot(loop_of(io), socket);
 
 	must(slot->kind == SLOT_STREAM);
 	if (slot->send.blocked)
@@ -268,8 +267,8 @@ void eloop_shutdown(struct io *io, io_socket socket)
 		shutdown(slot->descriptor, SHUT_WR); /* fails when the connection is gone */
 }
 
-/* epoll will not watch it any more. */
-void eloop_broken(struct eloop *loop, struct slot *slot, int error)
+/* Nothing will be told of it any more. */
+void loop_broken(struct loop *loop, struct slot *slot, int error)
 {
 	slot->broken = error;
 	if (slot->connecting)
@@ -277,28 +276,24 @@ void eloop_broken(struct eloop *loop, struct slot *slot, int error)
 	if (slot->send.blocked)
 		send_done(loop, slot, error);
 	if (slot->armed)
-		eloop_later(loop, slot, PENDING_READABLE);
+		loop_later(loop, slot, PENDING_READABLE);
 }
 
 /* --- the end */
 
-void eloop_close(struct io *io, io_socket socket, bool reset)
+void loop_close(struct io *io, io_socket socket, bool reset)
 {
-	struct eloop *loop = eloop_of(io);
-	struct slot *slot = eloop_slot(loop, socket);
+	struct loop *loop = loop_of(io);
+	struct slot *slot = loop_slot(loop, socket);
 
 	slot->closing = true;
 	slot->armed = false;
 	stop_waiting(loop, slot);
 	if (slot->kind == SLOT_LISTENER)
 		io_socket_path_remove(slot->descriptor, slot->listen.path);
-	if (slot->kind == SLOT_ADOPTED || slot->kind == SLOT_FILE) {
-		eloop_watch(loop, slot);
-	} else {
-		if (reset)
-			io_socket_reset(slot->descriptor);
-		close(slot->descriptor); /* and so out of the epoll set */
-	}
+	else if (reset && slot->kind == SLOT_STREAM)
+		io_socket_reset(slot->descriptor);
 	slot->pending = 0;
-	eloop_later(loop, slot, PENDING_CLOSED);
+	if (loop->poller->forget(loop, slot))
+		loop_forgotten(loop, slot);
 }

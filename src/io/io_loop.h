@@ -1,0 +1,238 @@
+/* What the backends for a real kernel share, inside: the table of sockets, and turns.
+ *
+ *   io_loop.c           the table, the lists, the turns: what is reported becomes pending, what is pending becomes events
+ *   io_loop_accept.c    listeners
+ *   io_loop_stream.c    connections and adopted descriptors
+ *   io_epoll.c          a poller: tells what has become ready by epoll, and writes on a thread
+ *   io_uring.c          a poller: the same by a ring that it shares with the kernel, and writes on that
+ *
+ * A turn goes from one io_wait to the next. What becomes pending during a turn is put into the list `later` and delivered in the
+ * turn after it, so every turn ends; io_wait does not sleep while `later` holds anything. A slot is in one of the two lists at
+ * most once, however much is pending of it: nothing can overflow.
+ *
+ * Receiving and accepting are done when the event is asked for, not when readiness is reported: so one buffer is lent at a
+ * time, a warm one, and nothing has to be undone when a socket is disarmed or closed in between.
+ *
+ * A poller may tell by level or by edge. So whoever begins to want bytes or connections tries first, and is watched only when it has
+ * found nothing (drained, -EAGAIN); and what was not taken because nobody wanted it is tried again when somebody does. */
+#ifndef ROGER_IO_IO_LOOP_H
+#define ROGER_IO_IO_LOOP_H
+
+#include <signal.h>
+#include <sys/uio.h>
+
+#include "io/io_backend.h"
+#include "io/io_pool.h"
+#include "io/io_socket.h"
+#include "io/io_worker.h"
+
+/* A place in a ring of them, whose head is one of them, too. next == NULL: in none. */
+struct link {
+	struct link *previous;
+	struct link *next;
+};
+
+struct loop;
+
+enum slot_kind {
+	SLOT_FREE = 0,
+	SLOT_LISTENER,
+	SLOT_STREAM,  /* a connection */
+	SLOT_ADOPTED, /* a descriptor that is not ours; may block, so it is read only after poll() */
+	SLOT_FILE,    /* one that cannot be watched: always readable */
+};
+
+enum slot_pending {
+	PENDING_CONNECTED = 1,
+	PENDING_READABLE = 2, /* or acceptable */
+	PENDING_SENT = 4,
+	PENDING_CLOSED = 8,
+};
+
+/* In the middle of sending. */
+struct slot_send {
+	struct iovec spans[IO_SPANS_MAX];
+	unsigned count;
+	int result;
+	bool busy;    /* io_send was called and IO_SENT not yet taken */
+	bool blocked; /* the kernel has no room: waits for it */
+	bool shut;    /* then shut the sending side */
+};
+
+struct slot {
+	struct link turn;    /* in loop.now or loop.later */
+	struct link waiting; /* streams: in loop.starved; listeners: in loop.listeners */
+	void *owner;
+	int descriptor;
+	uint8_t kind;    /* enum slot_kind */
+	uint8_t pending; /* enum slot_pending */
+	bool armed;
+	bool closing;
+	bool connecting;
+	bool ended;       /* the end or an error has been received */
+	bool hung;        /* the peer's end or an error is behind what can be received */
+	uint8_t polls;    /* the poller's own: what it has under way for this slot */
+	uint16_t watched; /* what the poller has been asked for: POLLIN, POLLOUT */
+	uint32_t buffer;  /* kept for this slot, which had to wait for one: number + 1 */
+	int broken;       /* what a send or the poller found: receiving ends with it. -errno */
+	union {
+		int connected; /* until IO_CONNECTED is taken */
+		uint32_t free_next;
+	};
+	union {
+		struct slot_send send;
+		struct {
+			unsigned budget; /* of accepts in this turn */
+			struct io_path_id path;
+		} listen;
+	};
+};
+
+/* What differs between the backends: where readiness comes from, and how the journal's writes are made. */
+struct poller {
+	size_t size;         /* of its loop, which begins with a struct loop */
+	unsigned writes_max; /* in flight */
+	const struct io_backend *backend;
+	int (*open)(struct loop *loop); /* 0; -ENOSYS: not here */
+
+	/* All slots are closed. Waits for writes that are under way, and until nothing of any slot is held any more. Called after
+	 * an `open` that failed, too. */
+	void (*shut)(struct loop *loop);
+
+	/* Sleep at most so long (NEVER_NS: without limit), unless something is there; tell what has happened by loop_report & co. */
+	int (*wait)(struct loop *loop, uint64_t sleep_ns);
+
+	/* Tell when the slot's descriptor becomes one of `events` (POLLIN, POLLOUT); 0: no more. 0 or -errno. What is so already
+	 * may be told again or not; what becomes so is told. */
+	int (*watch)(struct loop *loop, struct slot *slot, uint16_t events);
+
+	/* The slot is about to be closed. False: not yet; loop_forgotten is called when it may be. */
+	bool (*forget)(struct loop *loop, struct slot *slot);
+
+	/* Tell by loop_report_wake or loop_report_signal when the loop's own descriptor is readable. 0 or -errno. */
+	int (*watch_own)(struct loop *loop, int descriptor);
+
+	void (*write)(struct loop *loop, struct io_write *write);
+};
+
+struct loop {
+	struct io io;
+	const struct poller *poller;
+	int wake;    /* eventfd: something is done on another thread */
+	int signals; /* signalfd or -1 */
+	bool signals_ready;
+	bool signals_restore;
+	sigset_t signals_before; /* what was blocked before io_signals */
+
+	struct slot *slots; /* handle - 1 */
+	uint32_t slots_max;
+	uint32_t slots_free;
+	uint32_t slots_fresh; /* slots from here on have never been used */
+	uint32_t free_first;  /* handle of the first free one, 0 */
+
+	struct link now;
+	struct link later;
+	struct link starved; /* streams that have something to receive, but no buffer */
+	struct link listeners;
+	struct io_pool pool;
+
+	int spare;         /* a descriptor held back, -1: given up for now */
+	uint64_t pause_ns; /* how long the last pause of accepting was; 0 since one was accepted */
+	uint64_t paused_until; /* NEVER_NS: not paused */
+
+	struct io_worker worker;
+	struct io_write *written; /* done, not yet taken, in the order in which they ended */
+	struct io_write **written_last;
+	struct io_job *jobs_done;
+};
+
+#define LINK_SLOT(at, member) ((struct slot *)((char *)(at)-offsetof(struct slot, member)))
+
+void link_init(struct link *head);
+bool link_is_empty(const struct link *head);
+void link_add(struct link *head, struct link *link); /* at the tail; it is in no list */
+void link_remove(struct link *link);                 /* harmless when it is in none */
+
+static inline struct loop *loop_of(struct io *io)
+{
+	return (struct loop *)io;
+}
+
+io_socket loop_handle(const struct loop *loop, const struct slot *slot);
+
+/* The slot of a handle that is open (asserted). */
+struct slot *loop_slot(struct loop *loop, io_socket socket);
+
+/* A slot for a descriptor; NULL when all are in use. */
+struct slot *loop_slot_take(struct loop *loop, enum slot_kind kind, int descriptor, void *owner);
+void loop_slot_free(struct loop *loop, struct slot *slot);
+
+/* Something is pending of the slot: put it into the next turn. */
+void loop_later(struct loop *loop, struct slot *slot, unsigned pending);
+
+/* Bring what the poller watches of the slot in line with what it wants to hear. */
+void loop_watch(struct loop *loop, struct slot *slot);
+
+/* --- for backends */
+
+/* The function `create` of a backend. */
+int loop_create(const struct poller *poller, const struct io_config *config, struct io **ret_io);
+
+/* --- for pollers */
+void loop_report(struct loop *loop, struct slot *slot, uint32_t events); /* POLLIN, ... */
+void loop_report_failed(struct loop *loop, struct slot *slot, int error); /* it can't be watched */
+void loop_report_wake(struct loop *loop);
+void loop_report_signal(struct loop *loop);
+void loop_report_written(struct loop *loop, struct io_write *write, int result);
+void loop_forgotten(struct loop *loop, struct slot *slot);
+
+/* --- io_loop_accept.c */
+int loop_listen(struct io *io, const struct io_endpoint *at, void *owner, io_socket *ret_socket,
+		 struct io_endpoint *ret_bound);
+void loop_accept(struct io *io, io_socket listener, bool armed);
+bool loop_may_accept(const struct loop *loop);
+void loop_accept_report(struct loop *loop, struct slot *slot);
+bool loop_accept_next(struct loop *loop, struct slot *slot, struct io_event *ret);
+void loop_accept_pause(struct loop *loop);
+void loop_accept_resume(struct loop *loop); /* the pause is over, or a slot has become free */
+void loop_accept_try(struct loop *loop, struct slot *slot);
+bool loop_spare_take(struct loop *loop);
+
+/* --- io_loop_stream.c */
+int loop_connect(struct io *io, const struct io_endpoint *to, void *owner, io_socket *ret_socket);
+int loop_adopt(struct io *io, int descriptor, void *owner, io_socket *ret_socket);
+void loop_receive(struct io *io, io_socket socket, bool armed);
+void loop_buffer_return(struct io *io, uint32_t buffer);
+bool loop_readable(struct io *io, io_socket socket);
+void loop_send(struct io *io, io_socket socket, const struct io_span *spans, unsigned count);
+void loop_shutdown(struct io *io, io_socket socket);
+void loop_close(struct io *io, io_socket socket, bool reset);
+void loop_connect_report(struct loop *loop, struct slot *slot);
+void loop_send_report(struct loop *loop, struct slot *slot);
+void loop_broken(struct loop *loop, struct slot *slot, int error);
+bool loop_receive_next(struct loop *loop, struct slot *slot, struct io_event *ret);
+
+/* --- what every backend's table of functions is made of (LOOP_BACKEND below), but for `create` */
+void loop_destroy(struct io *io);
+int loop_wait(struct io *io, uint64_t deadline_ns);
+bool loop_next(struct io *io, struct io_event *ret);
+void loop_set_owner(struct io *io, io_socket socket, void *owner);
+void loop_tune(struct io *io, io_socket socket, enum io_tuning what, int value);
+uint32_t loop_buffers_free(const struct io *io);
+void loop_write(struct io *io, struct io_write *write);
+unsigned loop_writes_max(const struct io *io);
+void loop_job(struct io *io, struct io_job *job);
+int loop_signals(struct io *io);
+
+#define LOOP_BACKEND(its_name, its_create) \
+	{                                                                                         \
+		.name = its_name, .create = its_create, .destroy = loop_destroy, .wait = loop_wait, \
+		.next = loop_next, .listen = loop_listen, .accept = loop_accept,                   \
+		.connect = loop_connect, .adopt = loop_adopt, .set_owner = loop_set_owner,         \
+		.tune = loop_tune, .receive = loop_receive, .buffer_return = loop_buffer_return,   \
+		.buffers_free = loop_buffers_free, .readable = loop_readable, .send = loop_send,   \
+		.shutdown = loop_shutdown, .close = loop_close, .write = loop_write,               \
+		.writes_max = loop_writes_max, .job = loop_job, .signals = loop_signals,           \
+	}
+
+#endif
