@@ -79,6 +79,22 @@ static int watch_own(struct loop *loop, int descriptor)
 	return epoll_ctl(of(loop)->epoll, EPOLL_CTL_ADD, descriptor, &event) < 0 ? -errno : 0;
 }
 
+/* --- for the ring */
+
+int epoll_set_create(void)
+{
+	int set = epoll_create1(EPOLL_CLOEXEC);
+
+	return set < 0 ? -errno : set;
+}
+
+int epoll_set_add(int set, int listener)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	return epoll_ctl(set, EPOLL_CTL_ADD, listener, &event) < 0 ? -errno : 0;
+}
+
 /* --- waiting */
 
 static int wait_ms(struct epoll_loop *loop, struct epoll_event *events, uint64_t sleep_ns)

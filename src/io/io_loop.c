@@ -105,7 +105,7 @@ void loop_slot_free(struct loop *loop, struct slot *slot)
 
 void loop_later(struct loop *loop, struct slot *slot, unsigned pending)
 {
-	slot->pending |= (uint8_t)pending;
+	slot->later |= (uint8_t)pending;
 	if (!slot->turn.next)
 		link_add(&loop->later, &slot->turn);
 }
@@ -167,6 +167,12 @@ void loop_report(struct loop *loop, struct slot *slot, uint32_t events)
 			loop_later(loop, slot, PENDING_READABLE);
 	}
 	loop_watch(loop, slot);
+}
+
+void loop_report_listeners(struct loop *loop)
+{
+	for (struct link *at = loop->listeners.next; at != &loop->listeners; at = at->next)
+		loop_report(loop, LINK_SLOT(at, waiting), POLLIN);
 }
 
 void loop_report_wake(struct loop *loop)
@@ -294,12 +300,7 @@ static bool next_of(struct loop *loop, struct slot *slot, struct io_event *ret)
 			loop_watch(loop, slot);
 		return true;
 	}
-	if (slot->pending & PENDING_READABLE) {
-		slot->pending &= (uint8_t)~PENDING_READABLE;
-		if (slot->kind == SLOT_LISTENER ? loop_accept_next(loop, slot, ret)
-						: loop_receive_next(loop, slot, ret))
-			return true;
-	}
+	/* Before what is received: the answer to something comes after it was sent. */
 	if (slot->pending & PENDING_SENT) {
 		slot->pending &= (uint8_t)~PENDING_SENT;
 		slot->send.busy = false;
@@ -307,8 +308,14 @@ static bool next_of(struct loop *loop, struct slot *slot, struct io_event *ret)
 		ret->result = slot->send.result;
 		return true;
 	}
+	if (slot->pending & PENDING_READABLE) {
+		slot->pending &= (uint8_t)~PENDING_READABLE;
+		if (slot->kind == SLOT_LISTENER ? loop_accept_next(loop, slot, ret)
+						: loop_receive_next(loop, slot, ret))
+			return true;
+	}
 	if (slot->pending & PENDING_CLOSED) {
-		slot->pending = 0;
+		slot->pending = slot->later = 0;
 		ret->kind = IO_CLOSED;
 		loop_slot_free(loop, slot);
 		return true;
@@ -325,9 +332,14 @@ bool loop_next(struct io *io, struct io_event *ret)
 	while (!found && !link_is_empty(&loop->now)) {
 		struct slot *slot = LINK_SLOT(loop->now.next, turn);
 		link_remove(&slot->turn);
+		if (!slot->pending) {
+			slot->pending = slot->later;
+			slot->later = 0;
+		}
 		found = next_of(loop, slot, &event);
-		if (slot->pending && !slot->turn.next)
-			link_add(&loop->now, &slot->turn);
+		link_remove(&slot->turn);
+		if (slot->pending || slot->later)
+			link_add(slot->pending ? &loop->now : &loop->later, &slot->turn);
 	}
 	if (found)
 		*ret = event;

@@ -65,7 +65,8 @@ struct slot {
 	void *owner;
 	int descriptor;
 	uint8_t kind;    /* enum slot_kind */
-	uint8_t pending; /* enum slot_pending */
+	uint8_t pending; /* enum slot_pending: what this turn has still to deliver */
+	uint8_t later;   /* the same for the turn in which it is taken up next */
 	bool armed;
 	bool closing;
 	bool connecting;
@@ -181,6 +182,7 @@ int loop_create(const struct poller *poller, const struct io_config *config, str
 /* --- for pollers */
 void loop_report(struct loop *loop, struct slot *slot, uint32_t events); /* POLLIN, ... */
 void loop_report_failed(struct loop *loop, struct slot *slot, int error); /* it can't be watched */
+void loop_report_listeners(struct loop *loop); /* some of them have something to accept */
 void loop_report_wake(struct loop *loop);
 void loop_report_signal(struct loop *loop);
 void loop_report_written(struct loop *loop, struct io_write *write, int result);
@@ -211,6 +213,10 @@ void loop_connect_report(struct loop *loop, struct slot *slot);
 void loop_send_report(struct loop *loop, struct slot *slot);
 void loop_broken(struct loop *loop, struct slot *slot, int error);
 bool loop_receive_next(struct loop *loop, struct slot *slot, struct io_event *ret);
+
+/* --- io_epoll.c: a set of listeners that can be watched as one descriptor, and does not keep them open */
+int epoll_set_create(void); /* or -errno */
+int epoll_set_add(int set, int listener);
 
 /* --- what every backend's table of functions is made of (LOOP_BACKEND below), but for `create` */
 void loop_destroy(struct io *io);

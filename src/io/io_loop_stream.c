@@ -293,7 +293,7 @@ void loop_close(struct io *io, io_socket socket, bool reset)
 		io_socket_path_remove(slot->descriptor, slot->listen.path);
 	else if (reset && slot->kind == SLOT_STREAM)
 		io_socket_reset(slot->descriptor);
-	slot->pending = 0;
+	slot->pending = slot->later = 0;
 	if (loop->poller->forget(loop, slot))
 		loop_forgotten(loop, slot);
 }

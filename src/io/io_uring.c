@@ -3,7 +3,9 @@
  *
  * A descriptor has at most two polls under way: one for POLLIN that goes on by itself (multishot) until the slot is closed,
  * parked or not, and one for POLLOUT that ends with what it tells. Both tell by edge (io_loop.h). A poll holds its descriptor's file:
- * a slot's descriptor is closed when its polls have ended, or there would be no FIN.
+ * a slot's descriptor is closed when its polls have ended, or there would be no FIN. And when a process is killed the kernel
+ * ends its polls only some time after the process is gone. For connections that does no harm; but a listener's port (or path) would
+ * be in use when the next server starts. So listeners are watched through an epoll set, which holds none of them.
  *
  * What is asked of the kernel during a turn is collected and handed over with the one system call in which the loop sleeps; when it need
  * not sleep and has nothing to hand over, there is none. */
@@ -11,6 +13,7 @@
 #include <liburing.h>
 #include <poll.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "base/limits.h"
 #include "base/must.h"
@@ -28,6 +31,7 @@ enum {
 enum operation {
 	OPERATION_POLL_IN = 1,
 	OPERATION_POLL_OUT,
+	OPERATION_LISTENERS,
 	OPERATION_WAKE,
 	OPERATION_SIGNAL,
 	OPERATION_WRITE,
@@ -39,6 +43,7 @@ enum operation {
 enum {
 	IN_POLL = 1,
 	OUT_POLL = 2,
+	LISTENER_POLL = 4, /* in the set */
 };
 
 struct uring_write {
@@ -51,6 +56,7 @@ struct uring_loop {
 	struct loop loop;
 	struct io_uring ring;
 	bool is_open;
+	int listeners; /* an epoll set; -1: there was none yet */
 	uint32_t polls; /* of slots, under way */
 	unsigned writes_under_way;
 	struct uring_write writes[WRITES_MAX];
@@ -88,6 +94,8 @@ static bool can_all(struct io_uring *ring)
 static int open_uring(struct loop *loop)
 {
 	struct io_uring *ring = &of(loop)->ring;
+
+	of(loop)->listeners = -1;
 	int error = open_ring(ring, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
 					    IORING_SETUP_TASKRUN_FLAG);
 
@@ -144,8 +152,41 @@ static void poll_slot(struct uring_loop *loop, struct slot *slot, unsigned poll)
 	loop->polls++;
 }
 
+static void watch_own_again(struct uring_loop *loop, enum operation operation, int descriptor)
+{
+	struct io_uring_sqe *sqe = submission(loop);
+
+	io_uring_prep_poll_multishot(sqe, descriptor, POLLIN);
+	mark(sqe, operation, 0);
+}
+
+static int watch_own(struct loop *loop, int descriptor)
+{
+	watch_own_again(of(loop), descriptor == loop->wake ? OPERATION_WAKE : OPERATION_SIGNAL, descriptor);
+	return 0;
+}
+
+static int watch_listener(struct uring_loop *loop, struct slot *slot)
+{
+	if (slot->polls)
+		return 0;
+	if (loop->listeners < 0) {
+		int set = epoll_set_create();
+		if (set < 0)
+			return set;
+		loop->listeners = set;
+		watch_own_again(loop, OPERATION_LISTENERS, set);
+	}
+	int error = epoll_set_add(loop->listeners, slot->descriptor);
+	if (!error)
+		slot->polls = LISTENER_POLL;
+	return error;
+}
+
 static int watch(struct loop *loop, struct slot *slot, uint16_t events)
 {
+	if (slot->kind == SLOT_LISTENER)
+		return events ? watch_listener(of(loop), slot) : 0;
 	unsigned wanted = (events & POLLIN ? IN_POLL : 0) | (events & POLLOUT ? OUT_POLL : 0);
 
 	/* What is not wanted goes on: it tells of a change, once, and the slot may be armed again soon. */
@@ -172,21 +213,7 @@ static bool forget(struct loop *loop, struct slot *slot)
 		cancel(of(loop), OPERATION_POLL_IN, handle);
 	if (slot->polls & OUT_POLL)
 		cancel(of(loop), OPERATION_POLL_OUT, handle);
-	return slot->polls == 0;
-}
-
-static void watch_own_again(struct uring_loop *loop, enum operation operation, int descriptor)
-{
-	struct io_uring_sqe *sqe = submission(loop);
-
-	io_uring_prep_poll_multishot(sqe, descriptor, POLLIN);
-	mark(sqe, operation, 0);
-}
-
-static int watch_own(struct loop *loop, int descriptor)
-{
-	watch_own_again(of(loop), descriptor == loop->wake ? OPERATION_WAKE : OPERATION_SIGNAL, descriptor);
-	return 0;
+	return slot->polls == 0 || slot->kind == SLOT_LISTENER; /* closed, it is out of the set */
 }
 
 /* --- what has been completed */
@@ -238,6 +265,11 @@ static void completed(struct uring_loop *loop, const struct io_uring_cqe *cqe)
 	case OPERATION_POLL_OUT: polled(loop, cqe, OUT_POLL, number); break;
 	case OPERATION_WRITE: written(loop, &loop->writes[number], cqe->res, false); break;
 	case OPERATION_FLUSH: written(loop, &loop->writes[number], cqe->res, true); break;
+	case OPERATION_LISTENERS:
+		loop_report_listeners(&loop->loop);
+		if (ended)
+			watch_own_again(loop, OPERATION_LISTENERS, loop->listeners);
+		break;
 	case OPERATION_WAKE:
 		loop_report_wake(&loop->loop);
 		if (ended)
@@ -339,6 +371,8 @@ static void shut(struct loop *loop)
 	while (!error && (uring->polls > 0 || uring->writes_under_way > 0))
 		error = wait_uring(loop, NEVER_NS);
 	io_uring_queue_exit(&uring->ring);
+	if (uring->listeners >= 0)
+		close(uring->listeners);
 }
 
 static const struct poller poller = {
