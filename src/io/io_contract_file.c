@@ -208,6 +208,44 @@ static void test_writes(void **state)
 	close(read_only);
 }
 
+/* As many as may be in flight, each with its own end. */
+static void test_writes_together(void **state)
+{
+	struct world *world = *state;
+	enum { WRITES = 16, SIZE = 4096 };
+	static uint8_t blocks[WRITES][SIZE], back[SIZE];
+	struct io_write writes[WRITES];
+	unsigned max = io_writes_max(world->io), rounds = 8;
+
+	max = max > WRITES ? WRITES : max;
+	int file = open(world_path("journal"), O_RDWR | O_CREAT, 0600);
+	for (unsigned round = 0; round < rounds; round++) {
+		unsigned count = world->written_count;
+		/* In every other round one of them can't be written, and that is no business of the others. */
+		unsigned bad = round % 2 ? round % max : WRITES;
+		for (unsigned i = 0; i < max; i++) {
+			memset(blocks[i], (int)(1 + round * WRITES + i), SIZE);
+			writes[i] =
+				(struct io_write){ .file = i == bad ? -1 : file,
+						   .durable = (i + round / 2) % 2 ? IO_WRITE_FLUSH
+										  : IO_WRITE_DSYNC,
+						   .data = blocks[i],
+						   .size = SIZE,
+						   .offset = (uint64_t)i * SIZE };
+			io_write(world->io, &writes[i]);
+		}
+		UNTIL(world, world->written_count == count + max);
+		for (unsigned i = 0; i < max; i++) {
+			assert_int_equal(writes[i].result, i == bad ? -EBADF : 0);
+			if (i == bad)
+				continue;
+			assert_int_equal(pread(file, back, SIZE, (off_t)i * SIZE), SIZE);
+			assert_memory_equal(back, blocks[i], SIZE);
+		}
+	}
+	close(file);
+}
+
 /* What did not all get there has failed. */
 static void test_short_writes(void **state)
 {
@@ -436,6 +474,7 @@ const struct CMUnitTest file_tests[] = {
 	CONTRACT(test_adopt_files),
 	CONTRACT(test_adopt_file_without_buffers),
 	CONTRACT(test_writes),
+	CONTRACT(test_writes_together),
 	CONTRACT(test_short_writes),
 	CONTRACT(test_destroy_waits_for_the_write),
 	CONTRACT(test_jobs_in_order),

@@ -18,7 +18,8 @@ enum { REPORTS_MAX = 256 };
 enum { REPORT_WAKE = 0 };
 #define REPORT_SIGNAL UINT64_MAX
 
-_Static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLERR == POLLERR && EPOLLHUP == POLLHUP,
+_Static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLERR == POLLERR &&
+		       EPOLLHUP == POLLHUP,
 	       "epoll's events are poll's");
 
 struct epoll_loop {
@@ -55,7 +56,8 @@ static int watch(struct loop *loop, struct slot *slot, uint16_t events)
 
 	/* Not even registered for nothing: a hang-up would be reported all the same, again and again. */
 	int what = !slot->watched ? EPOLL_CTL_ADD : events ? EPOLL_CTL_MOD : EPOLL_CTL_DEL;
-	if (epoll_ctl(of(loop)->epoll, what, slot->descriptor, &event) == 0 || what == EPOLL_CTL_DEL)
+	if (epoll_ctl(of(loop)->epoll, what, slot->descriptor, &event) == 0 ||
+	    what == EPOLL_CTL_DEL)
 		return 0;
 	return -errno;
 }

@@ -163,7 +163,8 @@ void loop_report(struct loop *loop, struct slot *slot, uint32_t events)
 			loop_send_report(loop, slot);
 		if (events & (POLLRDHUP | POLLERR | POLLHUP))
 			slot->hung = true;
-		if (wanted(loop, slot) & POLLIN && events & (POLLIN | POLLRDHUP | POLLERR | POLLHUP))
+		if (wanted(loop, slot) & POLLIN &&
+		    events & (POLLIN | POLLRDHUP | POLLERR | POLLHUP))
 			loop_later(loop, slot, PENDING_READABLE);
 	}
 	loop_watch(loop, slot);

@@ -190,7 +190,7 @@ void loop_forgotten(struct loop *loop, struct slot *slot);
 
 /* --- io_loop_accept.c */
 int loop_listen(struct io *io, const struct io_endpoint *at, void *owner, io_socket *ret_socket,
-		 struct io_endpoint *ret_bound);
+		struct io_endpoint *ret_bound);
 void loop_accept(struct io *io, io_socket listener, bool armed);
 bool loop_may_accept(const struct loop *loop);
 void loop_accept_report(struct loop *loop, struct slot *slot);
@@ -230,15 +230,16 @@ unsigned loop_writes_max(const struct io *io);
 void loop_job(struct io *io, struct io_job *job);
 int loop_signals(struct io *io);
 
-#define LOOP_BACKEND(its_name, its_create) \
-	{                                                                                         \
-		.name = its_name, .create = its_create, .destroy = loop_destroy, .wait = loop_wait, \
-		.next = loop_next, .listen = loop_listen, .accept = loop_accept,                   \
-		.connect = loop_connect, .adopt = loop_adopt, .set_owner = loop_set_owner,         \
-		.tune = loop_tune, .receive = loop_receive, .buffer_return = loop_buffer_return,   \
-		.buffers_free = loop_buffers_free, .readable = loop_readable, .send = loop_send,   \
-		.shutdown = loop_shutdown, .close = loop_close, .write = loop_write,               \
-		.writes_max = loop_writes_max, .job = loop_job, .signals = loop_signals,           \
+#define LOOP_BACKEND(its_name, its_create)                                               \
+	{                                                                                \
+		.name = its_name, .create = its_create, .destroy = loop_destroy,         \
+		.wait = loop_wait, .next = loop_next, .listen = loop_listen,             \
+		.accept = loop_accept, .connect = loop_connect, .adopt = loop_adopt,     \
+		.set_owner = loop_set_owner, .tune = loop_tune, .receive = loop_receive, \
+		.buffer_return = loop_buffer_return, .buffers_free = loop_buffers_free,  \
+		.readable = loop_readable, .send = loop_send, .shutdown = loop_shutdown, \
+		.close = loop_close, .write = loop_write, .writes_max = loop_writes_max, \
+		.job = loop_job, .signals = loop_signals,                                \
 	}
 
 #endif

@@ -12,7 +12,7 @@
 enum { ACCEPTS_PER_TURN = 64 };
 
 int loop_listen(struct io *io, const struct io_endpoint *at, void *owner, io_socket *ret_socket,
-		 struct io_endpoint *ret_bound)
+		struct io_endpoint *ret_bound)
 {
 	struct loop *loop = loop_of(io);
 	struct io_path_id path = { .inode = 0 };

@@ -83,7 +83,8 @@ static bool can_all(struct io_uring *ring)
 	static const unsigned char operations[] = { IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL,
 						    IORING_OP_WRITE, IORING_OP_FSYNC };
 	struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
-	bool can = probe && ring->features & IORING_FEAT_EXT_ARG && ring->features & IORING_FEAT_NODROP;
+	bool can = probe && ring->features & IORING_FEAT_EXT_ARG &&
+		   ring->features & IORING_FEAT_NODROP;
 
 	for (size_t i = 0; can && i < sizeof(operations); i++)
 		can = io_uring_opcode_supported(probe, operations[i]);
@@ -162,7 +163,8 @@ static void watch_own_again(struct uring_loop *loop, enum operation operation, i
 
 static int watch_own(struct loop *loop, int descriptor)
 {
-	watch_own_again(of(loop), descriptor == loop->wake ? OPERATION_WAKE : OPERATION_SIGNAL, descriptor);
+	watch_own_again(of(loop), descriptor == loop->wake ? OPERATION_WAKE : OPERATION_SIGNAL,
+			descriptor);
 	return 0;
 }
 
@@ -218,7 +220,8 @@ static bool forget(struct loop *loop, struct slot *slot)
 
 /* --- what has been completed */
 
-static void polled(struct uring_loop *loop, const struct io_uring_cqe *cqe, unsigned poll, uint32_t handle)
+static void polled(struct uring_loop *loop, const struct io_uring_cqe *cqe, unsigned poll,
+		   uint32_t handle)
 {
 	struct slot *slot = &loop->loop.slots[handle - 1];
 	bool goes_on = cqe->flags & IORING_CQE_F_MORE;
@@ -325,7 +328,8 @@ static int wait_uring(struct loop *loop, uint64_t sleep_ns)
 
 	loop->io.now_ns = clock_monotonic_ns();
 	/* -EBUSY, -EAGAIN: there is something to take first. */
-	if (result < 0 && result != -ETIME && result != -EINTR && result != -EBUSY && result != -EAGAIN)
+	if (result < 0 && result != -ETIME && result != -EINTR && result != -EBUSY &&
+	    result != -EAGAIN)
 		return result;
 	take_completions(of(loop));
 	return 0;

@@ -18,6 +18,7 @@ import threading
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+IO = os.environ.get("ROGER_TEST_IO")  # the servers' --io, where a test does not say; none: auto
 ROGER = os.environ.get("ROGER") or os.path.join(TOP, "build", "roger")
 FULL = os.environ.get("ROGER_FULL") == "1"  # the long versions: 10,000 connections for a minute and such
 PATIENCE_S = 20  # how long a condition may take on a slow, busy machine
@@ -173,6 +174,8 @@ class Server(Process):
         for address in self.listen:
             command += ["--listen", address]
         command += ["--no-journal"] if journal is None else ["--journal", self.journal]
+        if IO and "--io" not in arguments:
+            command += ["--io", IO]
         super().__init__(command + list(arguments), **more)
         if wait:
             self.wait_listening()

@@ -44,6 +44,8 @@ class Server:
         self.addresses = {}
         listeners = ("127.0.0.1:0", "line://127.0.0.1:0", "whole://127.0.0.1:0",
                      "roger+unix:" + os.path.join(directory, SOCKET))
+        if tracer:
+            options = (*options, "--io", "epoll")  # a tracer sees no operations of a ring
         command = [*tracer, roger, "serve", "--journal", journal, *options]
         for listener in listeners:
             command += ["--listen", listener]

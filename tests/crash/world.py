@@ -42,6 +42,7 @@ class World:
 
     def start(self, *options, tracer=()):
         """Does not wait for it."""
+        options = ("--io", self.rng.choice(("auto", "epoll")), *options)
         if self.keep_bytes:
             options += ("--keep-bytes", str(self.keep_bytes))
         self.server = Server(self.roger, self.journal, self.directory,

@@ -34,6 +34,7 @@ static const struct {
 	{ "test_adopt_files", "real descriptors" },
 	{ "test_adopt_file_without_buffers", "real descriptors" },
 	{ "test_writes", "real files" },
+	{ "test_writes_together", "real files" },
 	{ "test_short_writes", "real files" },
 	{ "test_destroy_waits_for_the_write", "real files" },
 	{ "test_jobs_in_order", "real threads" },
