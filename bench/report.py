@@ -73,8 +73,8 @@ def peer_table(rounds, peers):
 
 
 def connect_table(rounds):
-    head = ["what its answer means", "server", "exchanges a second", "of the floor", "p50, µs", "p99", "p99.9", "server CPU, µs", "of the floor",
-            "memory, MiB"]
+    head = ["what its answer means", "server", "exchanges a second", "of the floor", "p50, µs", "p99", "p99.9", "server CPU, µs",
+            "of the floor", "memory, MiB"]
     rows = []
     floor_rate, floor_cpu = (median_of(rounds, f"blocking.{path}") for path in ("messages_per_second", "server_cpu_us"))
     for name, title, means in tables.CONNECT:
@@ -98,7 +98,8 @@ FLOORS = (
     ("5", "round.latency_us.p50", "bare loopback round trip, p50", "µs"),
     ("6", "floor.messages_per_second", "closed loop of 1000 connections without a disk", "a second"),
 )
-ROGERS = {("1a", "floor.messages_per_second"): "roger.messages_per_second", ("1b", "floor.messages_per_second"): "roger.messages_per_second",
+ROGERS = {("1a", "floor.messages_per_second"): "roger.messages_per_second",
+          ("1b", "floor.messages_per_second"): "roger.messages_per_second",
           ("2", "floor16.messages_per_second"): "roger16.messages_per_second",
           ("2", "floor1000.messages_per_second"): "roger1000.messages_per_second",
           ("3", "floor.messages_per_second"): "roger.messages_per_second", ("6", "floor.messages_per_second"): "roger.messages_per_second"}
@@ -132,14 +133,15 @@ def not_measured(missing, measured):
 def page(about, rows, measured, peers, missing):
     """The whole page. `about` is (what, value) pairs: machine, versions, when."""
     parts = ["# Benchmarks", "",
-             "Made by `make bench`; bench/README.md tells how. Everything ran on the two cores and the disk of one machine, clients too, over "
-             "loopback. Figures are medians over the rounds; ratios are made within each round. *A peer's ack means what its line says*: "
+             "Made by `make bench`; bench/README.md tells how. Everything ran on the same cores and disk of one machine, clients "
+             "too, over loopback. Figures are medians over the rounds; ratios are made within each round. *A peer's ack means what its line says*: "
              "compare speeds with that in mind.", "",
              "\n".join(f"- {what}: {value}" for what, value in about), "", "![messages a second and latency](benchmarks.svg)", ""]
     if any(row.name in measured for row in rows):
         parts += ["## Targets", "", markdown_table(["row", "work", "measured", "lowest .. highest", "wanted", "reached"],
                                                    all_targets(rows, measured), (2, 3)), ""]
-        parts += ["## Floors", "", "What this machine does with nothing else in the way, and Roger beside it.", "", floor_table(measured), ""]
+        parts += ["## Floors", "", "What this machine does with nothing else in the way, and Roger beside it.", "",
+                  floor_table(measured), ""]
     if "peers" in measured:
         parts += ["## Peers", "",
                   "100-byte messages on one connection. Rate, processor time and memory: as many in flight as helps it. Latency: one in "

@@ -60,8 +60,9 @@ struct drive {
 
 static const char usage[] =
 	"drive --connect HOST:PORT | --fd N  --protocol roger|echo|lines|postgres|amqp [--size N]\n"
-	"             [--message FILE --messages N] [--per-answer N] [--lines N] [--number-from N]\n"
-	"             [--connections N] [--window N] [--count N | --seconds N] [--rate N] [--hold]";
+	"             [--message FILE --messages N] [--per-answer N] [--lines N]\n"
+	"             [--number-from N] [--connections N] [--window N]\n"
+	"             [--count N | --seconds N] [--rate N] [--hold]";
 
 static void map_message(struct drive *d)
 {

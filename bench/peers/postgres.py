@@ -22,7 +22,7 @@ EXECUTE = packet(b"E", b"\0" + struct.pack(">I", 0))
 class Postgres(Peer):
     name = "postgres"
     title = "PostgreSQL (INSERT, synchronous_commit on)"
-    ack_means = "the transaction is in the write-ahead log and flushed (here 1000 INSERTs are one transaction; one at a time for the latency)"
+    ack_means = "the transaction is in the write-ahead log and flushed (for the rate 1000 INSERTs are one transaction, for the latency one)"
     does_more = "is a relational database: SQL, indexes, transactions over many tables, replication."
     program = "postgres"
     package = "postgresql"

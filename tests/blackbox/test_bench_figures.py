@@ -45,7 +45,8 @@ def test_dig_finds_or_finds_nothing():
 
 
 @pytest.mark.parametrize("value, wanted", [
-    (None, "-"), (0, "0"), (0.0592, "0.0592"), (1.5, "1.50"), (99.96, "100.0"), (1234.5, "1,230"), (19_222_720, "19,200,000"), (-0.5, "-0.500")])
+    (None, "-"), (0, "0"), (0.0592, "0.0592"), (1.5, "1.50"), (99.96, "100.0"), (1234.5, "1,230"), (19_222_720, "19,200,000"),
+    (-0.5, "-0.500")])
 def test_numbers_for_people(value, wanted):
     assert figures.number(value) == wanted
 
