@@ -3,8 +3,8 @@
  * A workload runs as a seed does, without faults. After each operation on the disk the process forks: the children crash there, a server
  * recovers, everything is checked; the parent goes on to the next operation. The crashes: a power cut that keeps all, none, or a single
  * one of the unsynced things; a kill after which all, none, or a single one of the writes in flight land, before the next server is
- * started, or at any time from its start on. (What would be the same crash once more is left out.) And the same workloads once more for each n with the n-th operation, or the n-th allocation, failing: once, and
- * for good. */
+ * started, or at any time from its start on. (What would be the same crash once more is left out.) And the same workloads
+ * once more for each n with the n-th operation, or the n-th allocation, failing: once, and for good. */
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>

@@ -255,7 +255,7 @@ void writes_abandon(struct process *process);
 /* --- corruption, as a write lands: true when this page shall not land here */
 bool corrupt_landing(struct inode *inode, uint64_t page, const uint8_t *data);
 
-/* ... and as a server starts: what its predecessor has left in the lock file (a live one's next commit makes good what is damaged there). */
+/* ... and as a server starts: what its predecessor has left in the lock file (a live one makes good what is damaged there). */
 void corrupt_at_start(struct disk *disk);
 
 /* Is it a file whose content matters (a segment, a snapshot), by its name? */

@@ -258,7 +258,7 @@ static bool show_result(void)
 	if (rare > 0)
 		printf("%u kinds of fault are too rare\n", rare);
 	if (few)
-		printf("too few seeds with 3 crashes or more: at least %d in a hundred are wanted\n",
+		printf("too few seeds with 3 crashes or more: %d in a hundred are wanted\n",
 		       CRASHED_LEAST);
 	return rare > 0 || few;
 }
