@@ -27,7 +27,7 @@ STAGES = {
     "enumerate": ["tests/enumerate/run.py"],
     "crash": ["tests/crash/run.py", "--kills", "100", "--rounds", "30"],
     "m1": ["tests/crash/run.py", "--only", "power", "--rounds", "5", "--expect-failure", "--roger", "build-mutants/roger"],
-    "fuzz": ["fuzz/run.py", "--seconds", "60", "--seed", "1"],
+    "fuzz": ["fuzz/run.py", "--fixed"],
     "coverage": ["scripts/coverage.py"],
 }
 ENVIRONMENT = {"m1": {"ROGER_MUTANT": "1"}}
