@@ -301,8 +301,8 @@ static void write_snapshot(struct program *p, unsigned which)
 	begin_segment(p, 0);
 }
 
-/* Opening goes by the newer snapshot. If that was made when the ephemeral stream had ended, the stream is not known any more, whether its end
- * is dead or not. */
+/* Opening goes by the newer snapshot. If that was made when the ephemeral stream had ended, the stream is not known any more, whether its
+ * end is dead or not. */
 static void forget_with_snapshot(struct program *p)
 {
 	const struct snapshot *newest = NULL;

@@ -2,7 +2,10 @@
  *
  * Records keep their numbers: in the place of what is lost stands a batch that says so (BATCH_LOST). Streams keep their sequence
  * numbers; where one lost messages it goes on with a recorded gap, and its history checksum begins again there, so that a client that
- * asks finds out. Where one has a number twice it ends (BATCH_FORGET) and begins again. Of a batch with a broken frame the others are saved. */
+ * asks finds out. Where one has a number twice it ends (BATCH_FORGET) and begins again. Of a batch with a broken frame the others are
+ * saved.
+ *
+ * It is one concept, a little above the usual length: what a stream becomes depends on what was lost before it, however that was met. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>

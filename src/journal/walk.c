@@ -333,8 +333,8 @@ static enum step judge(struct walk *walk, const struct batch_header *h, struct w
 		return STEP_OTHER;
 	}
 	if (h->count == 0) {
-		/* One with another number would be in its place now, and dead behind the next opening's bound. A FORGET at the bound may have
-		 * landed late, from a killed server, when its stream has gone on since. */
+		/* One with another number would do now, and be dead behind the next opening's bound. A FORGET at the bound may have landed
+		 * late, from a killed server, when its stream has gone on since. */
 		if (h->record == walk->expected &&
 		    (h->record < walk->bound || (h->record == walk->bound && batch_is_seal(h))))
 			return STEP_BATCH;
