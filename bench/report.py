@@ -170,7 +170,7 @@ def picture(measured, peers):
               ("floor: bare receiver, ready zeros", "floor", floor("1b", "floor.messages_per_second"))]
     latency = [("floor: bare 4 KiB write + round trip", "floor",
                 sum(filter(None, [floor("5", "write.latency_us.p50"), floor("5", "round.latency_us.p50")])) or None)]
-    connect = [(title, "roger" if name.startswith("roger") else "floor" if name == "blocking" else "peer",
+    connect = [("floor: bare blocking loop" if name == "blocking" else title, "roger" if name.startswith("roger") else "floor" if name == "blocking" else "peer",
                 median_of(measured.get("connect", []), f"{name}.messages_per_second")) for name, title, _ in tables.CONNECT]
     return plot.svg([
         ("Acknowledged 100-byte messages a second, one connection, pipelined", bars("hard.messages_per_second", stream), number),
