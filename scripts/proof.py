@@ -2,7 +2,8 @@
 
 usage: scripts/python scripts/proof.py [STAGE...]
 
-Stages, all by default: sim, traces, mutants, enumerate, crash, m1 (the power cuts must notice an ack before the write), fuzz,
+Stages, all by default: sim, traces, mutants, enumerate, epoll (the black-box tests with the backend that the check does not
+choose), crash, m1 (the power cuts must notice an ack before the write), fuzz,
 coverage. At most 25 minutes on two cores. The last line is
 `N passed, N failed, N skipped` over all of them (the simulator's seeds are one); the exit status 1 when one failed.
 """
@@ -25,12 +26,13 @@ STAGES = {
     "traces": ["tests/sim/traces.py"],
     "mutants": ["tests/mutants/run.py"],
     "enumerate": ["tests/enumerate/run.py"],
+    "epoll": ["scripts/test.py", "blackbox"],
     "crash": ["tests/crash/run.py", "--kills", "100", "--rounds", "30"],
     "m1": ["tests/crash/run.py", "--only", "power", "--rounds", "5", "--expect-failure", "--roger", "build-mutants/roger"],
     "fuzz": ["fuzz/run.py", "--fixed"],
     "coverage": ["scripts/coverage.py"],
 }
-ENVIRONMENT = {"m1": {"ROGER_MUTANT": "1"}}
+ENVIRONMENT = {"m1": {"ROGER_MUTANT": "1"}, "epoll": {"ROGER_TEST_IO": "epoll"}}
 TOTALS = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
 SEEDS = re.compile(r"^(\d+) seeds, (\d+) failed$")
 STAGE_TIMEOUT_S = 1200
