@@ -52,9 +52,9 @@ def attempt(result, name, work):
     """One part of a round; when it fails, the others are still worth having."""
     try:
         result[name] = work()
-    except processes.Failed as why:
-        result[name] = {"failed": str(why)}
-        print(f"    {name}: {why}", file=sys.stderr, flush=True)
+    except (processes.Failed, OSError, subprocess.SubprocessError) as why:
+        result[name] = {"failed": str(why) or type(why).__name__}
+        print(f"    {name}: {result[name]['failed']}", file=sys.stderr, flush=True)
 
 
 # --- 1a, 2, 10: onto a fresh journal

@@ -107,7 +107,7 @@ def test_what_only_chooses(only, names, peers):
 
 
 def test_only_refuses_what_it_does_not_know():
-    with pytest.raises(SystemExit, match="neither a row nor a peer: 11"):
+    with pytest.raises(run.Mistake, match="neither a row nor a peer: 11"):
         run.chosen("1a,11")
 
 
