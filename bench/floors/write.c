@@ -66,5 +66,6 @@ int main(int argc, char **argv)
 	       (double)times.count / ((double)(bench_now() - began) / 1e9), BLOCK);
 	bench_times_print(&times);
 	printf("}\n");
+	free(block.iov_base);
 	return 0;
 }
