@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/crc32c.h"
+#include "check.h"
 #include "net.h"
 #include "stage.h"
 #include "world.h"
@@ -152,6 +153,7 @@ void asker_start(const struct stage *stage)
 {
 	memset(&asker, 0, sizeof(asker));
 	asker.stage = stage;
+	check_only_asked();
 	ask_next(NULL, 0);
 }
 

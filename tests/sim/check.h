@@ -88,6 +88,9 @@ void check_server_asked(struct process *process);
 /* The same, while it opens the journal: it may end before it is through with that. */
 void check_server_asked_early(struct process *process);
 
+/* Nobody sends any more: whoever says HELLO from here on only asks. */
+void check_only_asked(void);
+
 /* The id of the next native stream that the journal holds, from *index on (which then is behind it); NULL: there is none. The server is
  * to be asked for it; what it says must be what the next pass over the whole journal finds. */
 const uint8_t *check_stream(uint32_t *index);

@@ -173,8 +173,8 @@ bool reasons_to_give_up(uint32_t sender, uint32_t run, int status)
 	/* The run before it was killed, and its HELLO comes after this one's: it looks like another sender's. */
 	if (status == 69 && attempt->terms.tries_again)
 		return reasons.late_hellos != attempt->late_hellos;
-	/* There may be no room for it: for its connection, its stream, its messages. And on a disk that is broken for good no segment can be
-	 * made any more: the server waits as if that were full. */
+	/* There may be no room for it: for its connection, its stream, its messages. And on a disk that is broken for good no segment
+	 * can be made any more: the server waits as if that were full. */
 	return checks.config.mode == MODE_EXHAUSTION || !attempt->was_reachable ||
 	       disk_is_broken(checks.config.disk) || troubles() != attempt->troubles;
 }
