@@ -60,15 +60,9 @@ uint32_t frame_seed(const struct stream_id *id)
 
 uint32_t frame_checksum(uint32_t seed, uint64_t seq, uint32_t size, const uint8_t *payload)
 {
-	uint8_t head[12];
-	uint32_t crc;
+	bool nothing = size == 0 || size == FRAME_SIZE_BYE;
 
-	put_u64(head, seq);
-	put_u32(head + 8, size);
-	crc = crc32c(seed, head, sizeof(head));
-	if (size == 0 || size == FRAME_SIZE_BYE)
-		return crc;
-	return crc32c(crc, payload, size);
+	return crc32c_headed(seed, seq, size, payload, nothing ? 0 : size);
 }
 
 void frame_put_header(uint8_t out[FRAME_HEADER_SIZE], struct frame_header header)
@@ -84,8 +78,5 @@ struct frame_header frame_get_header(const uint8_t in[FRAME_HEADER_SIZE])
 
 uint32_t history_next(uint32_t h, uint32_t checksum)
 {
-	uint8_t bytes[4];
-
-	put_u32(bytes, checksum);
-	return crc32c(h, bytes, sizeof(bytes));
+	return crc32c_u32(h, checksum);
 }
