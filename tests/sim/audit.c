@@ -30,6 +30,7 @@ static struct {
 	bool is_stale;       /* walk again from the beginning */
 	bool is_blind;       /* the medium has lied, and there is no way on */
 	bool is_inside;      /* the place is within a commit */
+	bool is_looking;     /* what is met does not go into the ledger */
 	uint64_t current;    /* index of the segment where the walk is; 0: nowhere */
 	uint64_t place;
 	uint64_t e;          /* the record that comes next */
@@ -228,7 +229,7 @@ static bool step(const struct audit_segment *segment)
 	if (batch.count == 0) {
 		if (batch.record != audit.e || batch.record > segment->bound - batch.is_forget)
 			return false;
-		if (batch.is_forget)
+		if (batch.is_forget && !audit.is_looking)
 			ledger_forget(batch.id, batch.record);
 		go_on(segment, &batch);
 		return true;
@@ -239,7 +240,8 @@ static bool step(const struct audit_segment *segment)
 	if (batch.is_lost)
 		world_fail("record %llu: a LOST batch, and nobody has repaired anything",
 			   (unsigned long long)batch.record);
-	put_records(&batch);
+	if (!audit.is_looking)
+		put_records(&batch);
 	audit.e += batch.count;
 	go_on(segment, &batch);
 	return true;
@@ -311,10 +313,23 @@ static bool begin_again(void)
 	return begin_at_lowest();
 }
 
-static bool reach(uint64_t record)
+/* From where the walk is. */
+static bool walk_to(uint64_t record)
 {
 	struct audit_segment *here;
 
+	if (!is_here(segment_of(audit.current)) && !change_segment())
+		return false;
+	while (audit.e <= record) {
+		here = segment_of(audit.current);
+		if ((here == NULL || !step(here)) && !change_segment())
+			return false;
+	}
+	return true;
+}
+
+static bool reach(uint64_t record)
+{
 	if (audit.is_stale) {
 		/* Whatever was promised must be there again. */
 		if (record < ledger_last())
@@ -324,14 +339,7 @@ static bool reach(uint64_t record)
 		if (!begin_again())
 			return false;
 	}
-	if (!is_here(segment_of(audit.current)) && !change_segment())
-		return false;
-	while (audit.e <= record) {
-		here = segment_of(audit.current);
-		if ((here == NULL || !step(here)) && !change_segment())
-			return false;
-	}
-	return true;
+	return walk_to(record);
 }
 
 const char *audit_reach(uint64_t record)
@@ -429,9 +437,34 @@ void audit_must_be_sealed(void)
 			   (unsigned long long)audit.e - 1);
 }
 
+/* The first live segment that begins behind a record. */
+static const struct audit_segment *next_behind(uint64_t record)
+{
+	for (size_t i = 0; i < audit.segment_count; i++)
+		if (audit.segments[i].f > record && audit.segments[i].f < audit.segments[i].bound)
+			return &audit.segments[i];
+	return NULL;
+}
+
+/* The walk stands at a record that is damaged. A server that begins at a snapshot's end does not look there: it goes by what it finds from
+ * a later segment on. */
+static void look_behind(uint64_t wanted)
+{
+	const struct audit_segment *next;
+
+	audit.is_looking = true;
+	while ((next = next_behind(audit.e)) != NULL && next->f <= wanted) {
+		enter(next);
+		if (walk_to(wanted))
+			break;
+	}
+	audit.is_looking = false;
+}
+
 void audit_cut(void)
 {
 	uint64_t wanted = check_owed() > ledger_last() ? check_owed() : ledger_last();
+	bool is_damaged;
 
 	if (!check_is_corrupt() || wanted == 0)
 		return;
@@ -440,8 +473,14 @@ void audit_cut(void)
 		check_forgive(1, wanted); /* it has turned up */
 		return;
 	}
-	if (audit.e > highest_claim()) {
-		check_forgive(audit.e, wanted);
+	check_forgive(1, audit.e - 1);
+	is_damaged = audit.e <= highest_claim();
+	if (is_damaged)
+		look_behind(wanted);
+	if (audit.e > highest_claim() && audit.e <= wanted) {
+		/* What is missing before it stays owed, and so does all that was owed because of that. */
+		if (!is_damaged)
+			check_forgive(audit.e, wanted);
 		if (audit.e <= ledger_last())
 			ledger_cut(audit.e);
 	}

@@ -1,5 +1,5 @@
 /* Each invariant is shown to fire when it is broken, and not to fire when all is well: readers, retention, servers and clients that
- * end, corruption. The rest: check_test.c. */
+ * end. The rest: check_test.c. */
 #include <string.h>
 
 #include "base/test.h"
@@ -7,14 +7,9 @@
 
 /* --- readers */
 
-static struct check_record number_of(uint64_t number)
-{
-	return test_shown(number, &test_orders, number, test_message(1, 1, number));
-}
-
 static void show(uint64_t record, uint64_t number)
 {
-	struct check_record shown = number_of(number);
+	struct check_record shown = test_number(number);
 
 	shown.number = record;
 	shown.reader = 5;
@@ -63,7 +58,7 @@ static void seen_gap(void)
 	struct check_record shown;
 
 	test_scene(MODE_CRASH, 0);
-	shown = number_of(1);
+	shown = test_number(1);
 	shown.gap = true;
 	check_seen(&shown);
 }
@@ -79,26 +74,12 @@ static void seen_and_lost(void)
 	test_welcome(2, 0, 0, 0);
 }
 
-static void whole_pass(uint64_t from, uint64_t to)
-{
-	uint64_t count;
-
-	check_whole_begin();
-	for (uint64_t number = from; number <= to; number++) {
-		struct check_record shown = number_of(number);
-
-		check_whole_record(&shown);
-	}
-	check_whole_end(&count);
-	assert_int_equal(count, to + 1 - from);
-}
-
 static void whole_twice(void)
 {
 	test_scene(MODE_CRASH, 0);
 	test_ack(1, 2, 2);
-	whole_pass(1, 3);
-	whole_pass(1, 3);
+	test_whole(1, 3);
+	test_whole(1, 3);
 }
 
 /* The journal has three messages of a stream, of which one was acknowledged. Another server opens it, and is asked. */
@@ -124,7 +105,7 @@ static void asked_scene(bool knows_all)
 		test_welcome(2, 3, 3, test_orders.h);
 	else
 		test_welcome(2, 2, 2, h);
-	whole_pass(1, 3);
+	test_whole(1, 3);
 }
 
 static void asked_good(void)
@@ -140,14 +121,14 @@ static void asked_less(void)
 static void whole_shorter(void)
 {
 	test_scene(MODE_CRASH, 0);
-	whole_pass(1, 3);
-	whole_pass(1, 2);
+	test_whole(1, 3);
+	test_whole(1, 2);
 }
 
 static void whole_without_first(void)
 {
 	test_scene(MODE_CRASH, 0);
-	whole_pass(2, 3);
+	test_whole(2, 3);
 }
 
 static void whole_with_hole(void)
@@ -156,9 +137,9 @@ static void whole_with_hole(void)
 
 	test_scene(MODE_CRASH, 0);
 	check_whole_begin();
-	shown = number_of(1);
+	shown = test_number(1);
 	check_whole_record(&shown);
-	shown = number_of(3);
+	shown = test_number(3);
 	check_whole_record(&shown);
 }
 
@@ -181,7 +162,7 @@ static void keep_scene(uint64_t keep_bytes)
 static void kept(void)
 {
 	keep_scene(1);
-	whole_pass(4, 5);
+	test_whole(4, 5);
 }
 
 static void kept_all(void)
@@ -192,7 +173,7 @@ static void kept_all(void)
 static void kept_not_shown(void)
 {
 	keep_scene(1);
-	whole_pass(5, 5);
+	test_whole(5, 5);
 }
 
 /* Given up before anybody has looked at them: what comes behind is taken as it is. */
@@ -219,17 +200,10 @@ static void ack_after_error(void)
 	test_ack(1, 3, 3);
 }
 
-static void end_server(int status)
-{
-	test_server.state = PROCESS_RETURNED;
-	test_server.status = status;
-	check_server_ended(&test_server);
-}
-
 static void ends_unasked(void)
 {
 	test_scene(MODE_CRASH, 0);
-	end_server(0);
+	test_end_server(0);
 }
 
 static void ends_asked(void)
@@ -237,21 +211,21 @@ static void ends_asked(void)
 	test_scene(MODE_CRASH, 0);
 	test_seal(test_first, 4, 3, NULL);
 	check_server_asked(&test_server);
-	end_server(0);
+	test_end_server(0);
 }
 
 static void ends_unsealed(void)
 {
 	test_scene(MODE_CRASH, 0);
 	check_server_asked(&test_server);
-	end_server(0);
+	test_end_server(0);
 }
 
 static void ends_late(void)
 {
 	test_scene(MODE_CRASH, 0);
 	check_server_asked(&test_server);
-	end_server(75);
+	test_end_server(75);
 }
 
 static void ends_late_slow(void)
@@ -259,19 +233,19 @@ static void ends_late_slow(void)
 	test_scene(MODE_CRASH, 0);
 	fault_counts[FAULT_JOB_SLOW]++;
 	check_server_asked(&test_server);
-	end_server(75);
+	test_end_server(75);
 }
 
 static void ends_damaged(void)
 {
 	test_scene(MODE_CRASH, 0);
-	end_server(65);
+	test_end_server(65);
 }
 
 static void ends_locked(void)
 {
 	test_scene(MODE_CRASH, 0);
-	end_server(73);
+	test_end_server(73);
 }
 
 static void ends_locked_rival(void)
@@ -287,21 +261,21 @@ static void ends_locked_rival(void)
 static void ends_broken(void)
 {
 	test_scene(MODE_CRASH, 0);
-	end_server(74);
+	test_end_server(74);
 }
 
 static void ends_broken_told(void)
 {
 	test_scene(MODE_CRASH, 0);
 	check_io_error(&test_server);
-	end_server(74);
+	test_end_server(74);
 }
 
 static void ends_broken_read(void)
 {
 	test_scene(MODE_CRASH, 0);
 	fault_counts[FAULT_READ_ERROR]++;
-	end_server(74);
+	test_end_server(74);
 }
 
 static void takes_memory(void)
@@ -309,7 +283,7 @@ static void takes_memory(void)
 	test_scene(MODE_CRASH, 0);
 	test_memory = 1001;
 	check_server_asked(&test_server);
-	end_server(0);
+	test_end_server(0);
 }
 
 static void takes_descriptors(void)
@@ -373,77 +347,7 @@ static void no_journal_backwards(void)
 	no_journal_scene(2);
 }
 
-/* --- corruption */
-
-static void corrupt_scene(bool is_claimed, bool is_told)
-{
-	test_scene(MODE_CORRUPTION, 0);
-	test_ack(1, 3, 3);
-	test_messages(test_first, &test_orders, 4, 1, 1, 4, 5);
-	test_ack(1, 5, 5);
-	if (is_claimed)
-		test_seal(test_first, 6, 5, NULL);
-	test_first->bytes[2 * 4096 + 130] ^= 1;
-	check_corrupted();
-	test_restart();
-	if (is_told)
-		check_damage_told("verify", "record 4");
-}
-
-static void corrupt_told(void)
-{
-	corrupt_scene(true, true);
-	whole_pass(1, 3);
-}
-
-static void corrupt_not_told(void)
-{
-	corrupt_scene(true, false);
-	whole_pass(1, 3);
-}
-
-/* Nothing on the medium says that it was ever there: it passes for an end, and its numbers are used again. */
-static void corrupt_lawful(void)
-{
-	struct test_file *second;
-
-	corrupt_scene(false, false);
-	second = test_segment(2, 4);
-	test_orders = test_native(1);
-	test_messages(&test_files[7], &test_orders, 1, 1, 1, 1, 3);
-	test_hello(2, &test_orders, 2, 1);
-	test_welcome(2, 3, 3, test_orders.h);
-	check_sender(1, test_orders.id, 2, 1, false);
-	test_messages(second, &test_orders, 4, 1, 2, 1, 1);
-	test_ack(2, 4, 4);
-	check_client_ended(1, 2, 1, 0);
-}
-
-/* A write that the drive has misplaced, or left out: claimed, and not there; then there after all, since the server wrote it again. */
-static void corrupt_turns_up(bool it_does)
-{
-	test_scene(MODE_CORRUPTION, 0);
-	test_ack(1, 3, 3);
-	test_messages(test_first, &test_orders, 4, 1, 1, 4, 5);
-	test_doubt(test_first);
-	check_corrupted();
-	test_ack(1, 5, 5);
-	if (it_does)
-		memset(test_first->is_certain, true, sizeof(test_first->is_certain));
-	else
-		test_seal(test_first, 6, 5, NULL);
-	whole_pass(1, it_does ? 5 : 3);
-}
-
-static void corrupt_there_after_all(void)
-{
-	corrupt_turns_up(true);
-}
-
-static void corrupt_never_there(void)
-{
-	corrupt_turns_up(false);
-}
+/* --- what may happen to a disk without direct I/O, and to everything */
 
 static void cache_may_lie(bool is_buffered)
 {
@@ -475,42 +379,14 @@ static void injected(void)
 	test_scene(MODE_CRASH, 0);
 	check_fault_injected();
 	check_client_ended(1, 1, 8, 71);
-	end_server(70);
+	test_end_server(70);
 }
 
 static void injected_damage(void)
 {
 	test_scene(MODE_CRASH, 0);
 	check_fault_injected();
-	end_server(65);
-}
-
-static void corrupt_other_bytes(void)
-{
-	struct check_record shown;
-
-	corrupt_scene(true, true);
-	shown = test_shown(4, &test_orders, 4, "changed");
-	check_seen(&shown);
-}
-
-static void corrupt_server_says(void)
-{
-	corrupt_scene(true, false);
-	end_server(65);
-	whole_pass(1, 3);
-}
-
-static void damage_without_lies(void)
-{
-	test_scene(MODE_CORRUPTION, 0);
-	check_damage_told("verify", "record 4");
-}
-
-static void corrupt_in_crash(void)
-{
-	test_scene(MODE_CRASH, 0);
-	check_corrupted();
+	test_end_server(65);
 }
 
 /* --- all of them */
@@ -553,19 +429,10 @@ static const struct test_row rows[] = {
 	{ "client trouble", client_trouble, "exit status 74" },
 	{ "no journal", no_journal, NULL },
 	{ "no journal backwards", no_journal_backwards, "ACK 2 after 3" },
-	{ "corrupt told", corrupt_told, NULL },
-	{ "corrupt not told", corrupt_not_told, "nobody has said so" },
-	{ "corrupt lawful", corrupt_lawful, NULL },
-	{ "corrupt there after all", corrupt_there_after_all, NULL },
-	{ "corrupt never there", corrupt_never_there, "nobody has said so" },
 	{ "cache lies", cache_lies, NULL },
 	{ "drive lies", drive_lies, "is not certain" },
 	{ "injected", injected, NULL },
 	{ "injected damage", injected_damage, "honest crash damage" },
-	{ "corrupt other bytes", corrupt_other_bytes, "other bytes" },
-	{ "corrupt server says", corrupt_server_says, NULL },
-	{ "damage without lies", damage_without_lies, "honest crash damage" },
-	{ "corrupt in crash", corrupt_in_crash, "in which it is honest" },
 };
 
 static void test_rows(void **state)

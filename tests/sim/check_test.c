@@ -1,5 +1,5 @@
 /* Each invariant is shown to fire when it is broken, and not to fire when all is well: the medium, the order of messages, the wire.
- * Plain connections: check_plain_test.c; readers, retention, the ends of processes, corruption: check_end_test.c. */
+ * Plain connections: check_plain_test.c; readers, retention, the ends of processes: check_end_test.c; corruption: check_corrupt_test.c. */
 #include <string.h>
 
 #include "base/test.h"

@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
+#include "base/test.h"
 #include "world.h"
 
 struct test_file test_files[FILES_MAX];
@@ -415,4 +416,30 @@ struct check_record test_shown(uint64_t record, const struct test_stream *stream
 		.payload = (const uint8_t *)text,
 		.size = strlen(text),
 	};
+}
+
+struct check_record test_number(uint64_t number)
+{
+	return test_shown(number, &test_orders, number, test_message(1, 1, number));
+}
+
+void test_whole(uint64_t from, uint64_t to)
+{
+	uint64_t count;
+
+	check_whole_begin();
+	for (uint64_t number = from; number <= to; number++) {
+		struct check_record shown = test_number(number);
+
+		check_whole_record(&shown);
+	}
+	check_whole_end(&count);
+	assert_int_equal(count, to + 1 - from);
+}
+
+void test_end_server(int status)
+{
+	test_server.state = PROCESS_RETURNED;
+	test_server.status = status;
+	check_server_ended(&test_server);
 }

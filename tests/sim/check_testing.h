@@ -1,5 +1,5 @@
-/* For check_test.c, check_plain_test.c and check_end_test.c: a world of its own, in which the medium is what the test writes into it, and
- * a broken invariant can be caught.
+/* For check_test.c, check_plain_test.c, check_end_test.c and check_corrupt_test.c: a world of its own, in which the medium is what the test
+ * writes into it, and a broken invariant can be caught.
  *
  * Journals are built here from docs/journal.md once more. */
 #ifndef ROGER_SIM_CHECK_TESTING_H
@@ -64,6 +64,12 @@ void test_scene(enum sim_mode mode, uint64_t keep_bytes);
 /* The server is killed, and starts again. */
 void test_restart(void);
 
+/* ... ends by itself. */
+void test_end_server(int status);
+
+/* One pass over the whole journal shows test_number(from) to test_number(to). */
+void test_whole(uint64_t from, uint64_t to);
+
 struct test_file *test_segment(uint64_t index, uint64_t f);
 struct test_stream test_native(uint8_t name);
 struct test_stream test_plain(uint8_t protocol, uint64_t record);
@@ -96,6 +102,7 @@ void test_send(uint64_t connection, const char *text);
 /* A reader shows a message, or a text. */
 struct check_record test_shown(uint64_t record, const struct test_stream *stream, uint64_t seq,
 			       const char *text);
+struct check_record test_number(uint64_t number); /* of test_orders, run 1: the record of that number */
 const char *test_message(uint32_t sender, uint32_t run, uint64_t number);
 
 #endif

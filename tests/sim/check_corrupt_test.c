@@ -1,0 +1,227 @@
+/* Each invariant is shown to fire when it is broken, and not to fire when all is well: what a damaged medium excuses, and what it does
+ * not. The rest: check_test.c. */
+#include <string.h>
+
+#include "base/test.h"
+#include "check_testing.h"
+
+static void corrupt_scene(bool is_claimed, bool is_told)
+{
+	test_scene(MODE_CORRUPTION, 0);
+	test_ack(1, 3, 3);
+	test_messages(test_first, &test_orders, 4, 1, 1, 4, 5);
+	test_ack(1, 5, 5);
+	if (is_claimed)
+		test_seal(test_first, 6, 5, NULL);
+	test_first->bytes[2 * 4096 + 130] ^= 1;
+	check_corrupted();
+	test_restart();
+	if (is_told)
+		check_damage_told("verify", "record 4");
+}
+
+static void corrupt_told(void)
+{
+	corrupt_scene(true, true);
+	test_whole(1, 3);
+}
+
+static void corrupt_not_told(void)
+{
+	corrupt_scene(true, false);
+	test_whole(1, 3);
+}
+
+/* Nothing on the medium says that it was ever there: it passes for an end, and its numbers are used again. */
+static void corrupt_lawful(void)
+{
+	struct test_file *second;
+
+	corrupt_scene(false, false);
+	second = test_segment(2, 4);
+	test_orders = test_native(1);
+	test_messages(&test_files[7], &test_orders, 1, 1, 1, 1, 3);
+	test_hello(2, &test_orders, 2, 1);
+	test_welcome(2, 3, 3, test_orders.h);
+	check_sender(1, test_orders.id, 2, 1, false);
+	test_messages(second, &test_orders, 4, 1, 2, 1, 1);
+	test_ack(2, 4, 4);
+	check_client_ended(1, 2, 1, 0);
+}
+
+/* A write that the drive has misplaced, or left out: claimed, and not there; then there after all, since the server wrote it again. */
+static void corrupt_turns_up(bool it_does)
+{
+	test_scene(MODE_CORRUPTION, 0);
+	test_ack(1, 3, 3);
+	test_messages(test_first, &test_orders, 4, 1, 1, 4, 5);
+	test_doubt(test_first);
+	check_corrupted();
+	test_ack(1, 5, 5);
+	if (it_does)
+		memset(test_first->is_certain, true, sizeof(test_first->is_certain));
+	else
+		test_seal(test_first, 6, 5, NULL);
+	test_whole(1, it_does ? 5 : 3);
+}
+
+static void corrupt_there_after_all(void)
+{
+	corrupt_turns_up(true);
+}
+
+static void corrupt_never_there(void)
+{
+	corrupt_turns_up(false);
+}
+
+static void corrupt_other_bytes(void)
+{
+	struct check_record shown;
+
+	corrupt_scene(true, true);
+	shown = test_shown(4, &test_orders, 4, "changed");
+	check_seen(&shown);
+}
+
+static void corrupt_server_says(void)
+{
+	corrupt_scene(true, false);
+	test_end_server(65);
+	test_whole(1, 3);
+}
+
+static void damage_without_lies(void)
+{
+	test_scene(MODE_CORRUPTION, 0);
+	check_damage_told("verify", "record 4");
+}
+
+static void corrupt_in_crash(void)
+{
+	test_scene(MODE_CRASH, 0);
+	check_corrupted();
+}
+
+/* --- damage, and behind it a loss that nothing claims */
+
+/* Two segments, 1 to 3 and 4 to 5; all acknowledged. */
+static struct test_file *two_segments(void)
+{
+	struct test_file *second;
+
+	test_scene(MODE_CORRUPTION, 1);
+	test_ack(1, 3, 3);
+	second = test_segment(2, 4);
+	test_seal(second, 4, 3, NULL);
+	test_messages(second, &test_orders, 4, 1, 1, 4, 5);
+	test_ack(1, 5, 5);
+	return second;
+}
+
+static void damage(struct test_file *file, unsigned block)
+{
+	file->bytes[block * 4096 + 130] ^= 1;
+	check_corrupted();
+}
+
+static void give_up(struct test_file *file)
+{
+	file->is_listed = file->is_name_certain = false;
+}
+
+/* A server that begins at a snapshot's end does not meet the damage, and uses the numbers 4 and 5 again; then what was damaged is given
+ * up. */
+static void behind_damage(bool is_claimed)
+{
+	struct test_file *second = two_segments(), *third;
+
+	if (is_claimed)
+		test_seal(second, 6, 5, NULL);
+	damage(test_first, 1);
+	damage(second, 2);
+	test_restart();
+	third = test_segment(3, 4);
+	test_orders = test_native(1);
+	test_messages(&test_files[7], &test_orders, 1, 1, 1, 1, 3);
+	check_sender(1, test_orders.id, 2, 1, false);
+	test_hello(2, &test_orders, 2, 1);
+	test_welcome(2, 3, 3, test_orders.h);
+	test_messages(third, &test_orders, 4, 1, 2, 1, 1);
+	test_ack(2, 4, 4);
+	give_up(test_first);
+	test_restart();
+	check_client_ended(1, 2, 1, 0);
+}
+
+static void behind_damage_lawful(void)
+{
+	behind_damage(false);
+}
+
+static void behind_damage_claimed(void)
+{
+	behind_damage(true);
+}
+
+/* What is owed because of the damage stays so. */
+static void behind_damage_owed(void)
+{
+	struct test_file *second = two_segments();
+
+	damage(test_first, 1);
+	test_restart();
+	test_ack(1, 5, 5);
+	damage(second, 2);
+	test_restart();
+}
+
+/* 5 turns up, 6 is lost lawfully. */
+static void turned_up_and_lost(void)
+{
+	test_scene(MODE_CORRUPTION, 0);
+	test_ack(1, 3, 3);
+	test_messages(test_first, &test_orders, 4, 1, 1, 4, 5);
+	test_doubt(test_first);
+	check_corrupted();
+	test_ack(1, 5, 5);
+	test_messages(test_first, &test_orders, 6, 1, 1, 6, 6);
+	test_ack(1, 6, 6);
+	test_first->bytes[3 * 4096] ^= 1;
+	memset(test_first->is_certain, true, sizeof(test_first->is_certain));
+	test_restart();
+}
+
+/* --- all of them */
+
+static const struct test_row rows[] = {
+	{ "corrupt told", corrupt_told, NULL },
+	{ "corrupt not told", corrupt_not_told, "nobody has said so" },
+	{ "corrupt lawful", corrupt_lawful, NULL },
+	{ "corrupt there after all", corrupt_there_after_all, NULL },
+	{ "corrupt never there", corrupt_never_there, "nobody has said so" },
+	{ "corrupt other bytes", corrupt_other_bytes, "other bytes" },
+	{ "corrupt server says", corrupt_server_says, NULL },
+	{ "damage without lies", damage_without_lies, "honest crash damage" },
+	{ "corrupt in crash", corrupt_in_crash, "in which it is honest" },
+	{ "behind damage, lawful", behind_damage_lawful, NULL },
+	{ "behind damage, claimed", behind_damage_claimed, "other bytes than it had" },
+	{ "behind damage, owed", behind_damage_owed, "nobody has said so" },
+	{ "turned up and lost", turned_up_and_lost, NULL },
+};
+
+static void test_rows(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++)
+		assert_true(test_row(&rows[i]));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rows),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
