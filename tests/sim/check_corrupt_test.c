@@ -192,6 +192,38 @@ static void turned_up_and_lost(void)
 	test_restart();
 }
 
+/* --- where the audit sees nothing, it can not tell what was before a WELCOME; but what comes behind all that was acknowledged by then is
+ * behind it */
+
+static void fence_unseen(bool is_behind)
+{
+	struct test_file *second = two_segments();
+
+	damage(test_first, 1);
+	test_restart();
+	test_messages(second, &test_orders, 6, 1, 1, 6, 7);
+	test_ack(1, 7, 7);
+	test_writer = 78;
+	test_hello(2, &test_orders, 2, 1);
+	test_welcome(2, 0, 0, 0);
+	if (is_behind)
+		test_messages(second, &test_orders, 8, 1, 1, 8, 8);
+	give_up(test_first);
+	test_restart();
+	test_hello(3, &test_orders, 2, 1);
+	test_welcome(3, is_behind ? 8 : 7, is_behind ? 8 : 7, test_orders.h);
+}
+
+static void fence_before(void)
+{
+	fence_unseen(false);
+}
+
+static void fence_behind(void)
+{
+	fence_unseen(true);
+}
+
 /* --- all of them */
 
 static const struct test_row rows[] = {
@@ -208,6 +240,8 @@ static const struct test_row rows[] = {
 	{ "behind damage, claimed", behind_damage_claimed, "other bytes than it had" },
 	{ "behind damage, owed", behind_damage_owed, "nobody has said so" },
 	{ "turned up and lost", turned_up_and_lost, NULL },
+	{ "fence before", fence_before, NULL },
+	{ "fence behind", fence_behind, "of a run that was fenced at 0" },
 };
 
 static void test_rows(void **state)

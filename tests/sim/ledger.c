@@ -10,6 +10,7 @@ struct fence {
 	uint8_t id[STREAM_ID];
 	uint64_t last;
 	uint64_t writer;
+	uint64_t record; /* what was acknowledged by then; some of it may come into the ledger later */
 };
 
 static struct {
@@ -173,13 +174,15 @@ void ledger_fence(const uint8_t *id, uint64_t last, uint64_t writer)
 	}
 	fence->last = last;
 	fence->writer = writer;
+	fence->record = check_owed() > ledger.count ? check_owed() : ledger.count;
 }
 
 static void must_be_let_in(const struct ledger_record *record)
 {
 	const struct fence *fence = find_fence(record->id);
 
-	if (fence != NULL && record->seq > fence->last && record->writer != fence->writer)
+	if (fence != NULL && record->record > fence->record && record->seq > fence->last &&
+	    record->writer != fence->writer)
 		world_fail("record %llu: number %llu of stream %llx is of a run that was fenced at "
 			   "%llu",
 			   (unsigned long long)record->record, (unsigned long long)record->seq,
