@@ -115,7 +115,7 @@ enum io_tuning {
 	IO_USER_TIMEOUT_MS, /* TCP_USER_TIMEOUT: give a peer up that takes nothing for so long */
 	IO_KEEPALIVE_S,     /* TCP keepalive after so much silence */
 };
-/* Unix sockets ignore it. */
+/* Of a listener: all that it accepts from then on are tuned so. Unix sockets ignore it. */
 void io_tune(struct io *io, io_socket socket, enum io_tuning what, int value);
 
 /* --- receiving and sending */

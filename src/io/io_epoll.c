@@ -1,5 +1,5 @@
-/* A poller by epoll; the journal's writes on a thread of their own, one at a time. epoll tells by level: what nobody wants to hear of is
- * taken out of its set when it is first told, not when it is disarmed, so that parking a session for a moment costs no system call. */
+/* What has become ready, told by epoll; and the backend that sleeps in it, with the journal's writes on a thread of their own, one at a
+ * time. */
 #include <errno.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -22,84 +22,40 @@ _Static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLERR == POLLERR &
 		       EPOLLHUP == POLLHUP,
 	       "epoll's events are poll's");
 
-struct epoll_loop {
-	struct loop loop;
-	int epoll;
-	bool coarse; /* no epoll_pwait2: milliseconds */
-	struct io_writer writer;
-};
-
-static struct epoll_loop *of(struct loop *loop)
+int epoll_open(struct loop *loop)
 {
-	return (struct epoll_loop *)loop;
+	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+	return loop->epoll < 0 ? -errno : 0;
 }
 
-static int open_epoll(struct loop *loop)
+void epoll_shut(struct loop *loop)
 {
-	of(loop)->epoll = epoll_create1(EPOLL_CLOEXEC);
-	return of(loop)->epoll < 0 ? -errno : 0;
+	if (loop->epoll >= 0)
+		close(loop->epoll);
 }
 
-static void shut(struct loop *loop)
+int epoll_watch(struct loop *loop, const struct slot *slot, uint16_t events)
 {
-	if (of(loop)->writer.worker.name)
-		io_writer_deinit(&of(loop)->writer);
-	if (of(loop)->epoll >= 0)
-		close(of(loop)->epoll);
-}
-
-/* --- watching */
-
-static int watch(struct loop *loop, struct slot *slot, uint16_t events)
-{
-	struct epoll_event event = { .events = events, .data.u64 = loop_handle(loop, slot) };
+	/* The peer's end is told with what is asked for, since bytes may be in front of it that are all that is seen at first. */
+	uint32_t asked = events & POLLIN ? events | (uint32_t)EPOLLRDHUP : events;
+	struct epoll_event event = { .events = asked, .data.u64 = loop_handle(loop, slot) };
 
 	/* Not even registered for nothing: a hang-up would be reported all the same, again and again. */
 	int what = !slot->watched ? EPOLL_CTL_ADD : events ? EPOLL_CTL_MOD : EPOLL_CTL_DEL;
-	if (epoll_ctl(of(loop)->epoll, what, slot->descriptor, &event) == 0 ||
-	    what == EPOLL_CTL_DEL)
+	if (epoll_ctl(loop->epoll, what, slot->descriptor, &event) == 0 || what == EPOLL_CTL_DEL)
 		return 0;
 	return -errno;
 }
 
-static bool forget(struct loop *loop, struct slot *slot)
-{
-	/* What is ours is closed now, and so is out of the set. */
-	if (slot->kind == SLOT_ADOPTED && slot->watched)
-		(void)watch(loop, slot, 0);
-	return true;
-}
-
-static int watch_own(struct loop *loop, int descriptor)
-{
-	struct epoll_event event = { .events = EPOLLIN, .data.u64 = REPORT_SIGNAL };
-
-	if (descriptor == loop->wake) {
-		event.data.u64 = REPORT_WAKE;
-		io_writer_init(&of(loop)->writer, loop->wake);
-	}
-	return epoll_ctl(of(loop)->epoll, EPOLL_CTL_ADD, descriptor, &event) < 0 ? -errno : 0;
-}
-
-/* --- for the ring */
-
-int epoll_set_create(void)
-{
-	int set = epoll_create1(EPOLL_CLOEXEC);
-
-	return set < 0 ? -errno : set;
-}
-
-int epoll_set_add(int set, int listener)
+int epoll_watch_own(struct loop *loop, int descriptor)
 {
 	struct epoll_event event = { .events = EPOLLIN };
 
-	return epoll_ctl(set, EPOLL_CTL_ADD, listener, &event) < 0 ? -errno : 0;
+	event.data.u64 = descriptor == loop->wake ? REPORT_WAKE : REPORT_SIGNAL;
+	return epoll_ctl(loop->epoll, EPOLL_CTL_ADD, descriptor, &event) < 0 ? -errno : 0;
 }
 
-/* --- waiting */
-
-static int wait_ms(struct epoll_loop *loop, struct epoll_event *events, uint64_t sleep_ns)
+static int wait_ms(struct loop *loop, struct epoll_event *events, uint64_t sleep_ns)
 {
 	uint64_t sleep_ms = sleep_ns / MS_NS + (sleep_ns % MS_NS != 0);
 	int timeout = sleep_ns == NEVER_NS ? -1 : sleep_ms > INT32_MAX ? INT32_MAX : (int)sleep_ms;
@@ -107,7 +63,8 @@ static int wait_ms(struct epoll_loop *loop, struct epoll_event *events, uint64_t
 	return epoll_wait(loop->epoll, events, REPORTS_MAX, timeout);
 }
 
-static int wait_ns(struct epoll_loop *loop, struct epoll_event *events, uint64_t sleep_ns)
+/* Sleep at most so long; NEVER_NS: without limit. */
+static int wait_ns(struct loop *loop, struct epoll_event *events, uint64_t sleep_ns)
 {
 #if defined(__GLIBC__) && __GLIBC_PREREQ(2, 35)
 	if (!loop->coarse && sleep_ns != 0) {
@@ -124,25 +81,18 @@ static int wait_ns(struct epoll_loop *loop, struct epoll_event *events, uint64_t
 	return wait_ms(loop, events, sleep_ns);
 }
 
-static void report_wake(struct loop *loop)
-{
-	loop_report_wake(loop);
-	struct io_write *write = io_writer_take(&of(loop)->writer);
-	if (write)
-		loop_report_written(loop, write, write->result);
-}
-
-static int wait_epoll(struct loop *loop, uint64_t sleep_ns)
+int epoll_take(struct loop *loop, uint64_t sleep_ns, bool *ret_more)
 {
 	struct epoll_event events[REPORTS_MAX];
-	int count = wait_ns(of(loop), events, sleep_ns);
+	int count = wait_ns(loop, events, sleep_ns);
 
+	*ret_more = count == REPORTS_MAX;
 	if (count < 0 && errno != EINTR)
 		return -errno;
 	loop->io.now_ns = clock_monotonic_ns();
 	for (int i = 0; i < count; i++) {
 		if (events[i].data.u64 == REPORT_WAKE)
-			report_wake(loop);
+			loop_report_wake(loop);
 		else if (events[i].data.u64 == REPORT_SIGNAL)
 			loop_report_signal(loop);
 		else
@@ -151,29 +101,59 @@ static int wait_epoll(struct loop *loop, uint64_t sleep_ns)
 	return 0;
 }
 
-/* --- writing */
+/* --- the backend */
 
-static void write_epoll(struct loop *loop, struct io_write *write)
+struct epoll_loop {
+	struct loop loop;
+	struct io_writer writer;
+};
+
+static struct io_writer *writer_of(struct loop *loop)
 {
-	io_writer_give(&of(loop)->writer, write);
+	return &((struct epoll_loop *)loop)->writer;
 }
 
-static const struct poller poller = {
+static int open_writer(struct loop *loop)
+{
+	io_writer_init(writer_of(loop), loop->wake);
+	return 0;
+}
+
+static void shut_writer(struct loop *loop)
+{
+	if (writer_of(loop)->job.run) /* it was opened */
+		io_writer_deinit(writer_of(loop));
+}
+
+static int wait_in_epoll(struct loop *loop, uint64_t sleep_ns)
+{
+	bool more;
+	int error = epoll_take(loop, sleep_ns, &more);
+	struct io_write *write = io_writer_take(writer_of(loop));
+
+	if (write)
+		loop_report_written(loop, write, write->result);
+	return error;
+}
+
+static void write_on_thread(struct loop *loop, struct io_write *write)
+{
+	io_writer_give(writer_of(loop), write);
+}
+
+static const struct sleeper sleeper = {
 	.size = sizeof(struct epoll_loop),
 	.writes_max = 1,
 	.backend = &io_epoll_backend,
-	.open = open_epoll,
-	.shut = shut,
-	.wait = wait_epoll,
-	.watch = watch,
-	.forget = forget,
-	.watch_own = watch_own,
-	.write = write_epoll,
+	.open = open_writer,
+	.shut = shut_writer,
+	.wait = wait_in_epoll,
+	.write = write_on_thread,
 };
 
 static int create(const struct io_config *config, struct io **ret_io)
 {
-	return loop_create(&poller, config, ret_io);
+	return loop_create(&sleeper, config, ret_io);
 }
 
 const struct io_backend io_epoll_backend = LOOP_BACKEND("epoll", create);

@@ -130,15 +130,9 @@ void loop_watch(struct loop *loop, struct slot *slot)
 
 	if (events == slot->watched)
 		return;
-	int error = loop->poller->watch(loop, slot, events);
+	int error = epoll_watch(loop, slot, events);
 	slot->watched = error ? 0 : events;
-	if (error)
-		loop_report_failed(loop, slot, error);
-}
-
-void loop_report_failed(struct loop *loop, struct slot *slot, int error)
-{
-	if (slot->closing)
+	if (!error)
 		return;
 	if (error == -EPERM && slot->kind == SLOT_ADOPTED) {
 		slot->kind = SLOT_FILE;
@@ -152,8 +146,6 @@ void loop_report_failed(struct loop *loop, struct slot *slot, int error)
 
 void loop_report(struct loop *loop, struct slot *slot, uint32_t events)
 {
-	if (slot->closing)
-		return;
 	if (slot->kind == SLOT_LISTENER) {
 		loop_accept_report(loop, slot);
 	} else if (slot->connecting) {
@@ -168,12 +160,6 @@ void loop_report(struct loop *loop, struct slot *slot, uint32_t events)
 			loop_later(loop, slot, PENDING_READABLE);
 	}
 	loop_watch(loop, slot);
-}
-
-void loop_report_listeners(struct loop *loop)
-{
-	for (struct link *at = loop->listeners.next; at != &loop->listeners; at = at->next)
-		loop_report(loop, LINK_SLOT(at, waiting), POLLIN);
 }
 
 void loop_report_wake(struct loop *loop)
@@ -201,15 +187,6 @@ void loop_report_written(struct loop *loop, struct io_write *write, int result)
 	loop->written_last = &write->next;
 }
 
-/* Nothing holds the slot's descriptor any more. */
-void loop_forgotten(struct loop *loop, struct slot *slot)
-{
-	must(slot->closing);
-	if (slot->kind != SLOT_ADOPTED && slot->kind != SLOT_FILE)
-		close(slot->descriptor);
-	loop_later(loop, slot, PENDING_CLOSED);
-}
-
 /* --- a turn */
 
 static bool has_events(const struct loop *loop)
@@ -226,7 +203,7 @@ static int poll_once(struct loop *loop, uint64_t deadline_ns)
 		uint64_t now_ns = clock_monotonic_ns();
 		sleep_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
 	}
-	return loop->poller->wait(loop, sleep_ns);
+	return loop->sleeper->wait(loop, sleep_ns);
 }
 
 int loop_wait(struct io *io, uint64_t deadline_ns)
@@ -366,12 +343,12 @@ uint32_t loop_buffers_free(const struct io *io)
 
 void loop_write(struct io *io, struct io_write *write)
 {
-	loop_of(io)->poller->write(loop_of(io), write);
+	loop_of(io)->sleeper->write(loop_of(io), write);
 }
 
 unsigned loop_writes_max(const struct io *io)
 {
-	return ((const struct loop *)io)->poller->writes_max;
+	return ((const struct loop *)io)->sleeper->writes_max;
 }
 
 void loop_job(struct io *io, struct io_job *job)
@@ -392,7 +369,7 @@ int loop_signals(struct io *io)
 	loop->signals = signalfd(-1, &ours, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (loop->signals < 0)
 		return -errno;
-	int error = loop->poller->watch_own(loop, loop->signals);
+	int error = epoll_watch_own(loop, loop->signals);
 	if (error)
 		return error;
 	/* The threads of this room block all signals anyway. */
@@ -415,7 +392,8 @@ void loop_destroy(struct io *io)
 	for (uint32_t i = 0; i < loop->slots_fresh; i++)
 		if (loop->slots[i].kind != SLOT_FREE && !loop->slots[i].closing)
 			loop_close(io, i + 1, false);
-	loop->poller->shut(loop);
+	loop->sleeper->shut(loop);
+	epoll_shut(loop);
 	close_if(loop->signals);
 	if (loop->signals_restore)
 		pthread_sigmask(SIG_SETMASK, &loop->signals_before, NULL);
@@ -428,15 +406,16 @@ void loop_destroy(struct io *io)
 
 static int set_up(struct loop *loop, const struct io_config *config)
 {
-	int error = loop->poller->open(loop);
+	int error = epoll_open(loop);
 
-	loop->wake = error ? -1 : eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	io_worker_init(&loop->worker, "roger-jobs", true, loop->wake);
-	if (error)
-		return error;
-	if (loop->wake < 0 || !loop_spare_take(loop))
-		return -errno;
-	error = loop->poller->watch_own(loop, loop->wake);
+	if (!error && loop->wake < 0)
+		error = -EMFILE;
+	if (!error)
+		error = epoll_watch_own(loop, loop->wake);
+	if (!error)
+		error = loop->sleeper->open(loop);
+	if (!error && !loop_spare_take(loop))
+		error = -errno;
 	if (!error)
 		error = io_pool_init(&loop->pool, config->buffer_count, config->buffer_size);
 	if (error)
@@ -445,15 +424,17 @@ static int set_up(struct loop *loop, const struct io_config *config)
 	return loop->slots ? 0 : -ENOMEM;
 }
 
-int loop_create(const struct poller *poller, const struct io_config *config, struct io **ret_io)
+int loop_create(const struct sleeper *sleeper, const struct io_config *config, struct io **ret_io)
 {
-	struct loop *loop = calloc(1, poller->size);
+	struct loop *loop = calloc(1, sleeper->size);
 
 	if (!loop)
 		return -ENOMEM;
-	loop->io = (struct io){ .backend = poller->backend, .now_ns = clock_monotonic_ns() };
-	loop->poller = poller;
-	loop->signals = loop->spare = -1;
+	loop->io = (struct io){ .backend = sleeper->backend, .now_ns = clock_monotonic_ns() };
+	loop->sleeper = sleeper;
+	loop->signals = loop->spare = loop->epoll = -1;
+	loop->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	io_worker_init(&loop->worker, "roger-jobs", true, loop->wake);
 	loop->slots_max = loop->slots_free = config->sockets_max;
 	loop->paused_until = NEVER_NS;
 	loop->written_last = &loop->written;

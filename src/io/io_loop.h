@@ -3,8 +3,8 @@
  *   io_loop.c           the table, the lists, the turns: what is reported becomes pending, what is pending becomes events
  *   io_loop_accept.c    listeners
  *   io_loop_stream.c    connections and adopted descriptors
- *   io_epoll.c          a poller: tells what has become ready by epoll, and writes on a thread
- *   io_uring.c          a poller: the same by a ring that it shares with the kernel, and writes on that
+ *   io_epoll.c          tells what has become ready; and the backend that sleeps in epoll and writes on a thread
+ *   io_uring.c          the backend that sleeps in a ring shared with the kernel, and writes on that
  *
  * A turn goes from one io_wait to the next. What becomes pending during a turn is put into the list `later` and delivered in the
  * turn after it, so every turn ends; io_wait does not sleep while `later` holds anything. A slot is in one of the two lists at
@@ -13,8 +13,10 @@
  * Receiving and accepting are done when the event is asked for, not when readiness is reported: so one buffer is lent at a
  * time, a warm one, and nothing has to be undone when a socket is disarmed or closed in between.
  *
- * A poller may tell by level or by edge. So whoever begins to want bytes or connections tries first, and is watched only when it has
- * found nothing (drained, -EAGAIN); and what was not taken because nobody wanted it is tried again when somebody does. */
+ * Whoever begins to want bytes or connections tries first, and is watched only when it has found nothing (drained, -EAGAIN): often
+ * something is there already. And what was not taken, or not wanted, is tried again by itself: that it is there is told once,
+ * perhaps, and not again (a ring is told of epoll's set by edge). What nobody wants to hear of is taken out of epoll's set when it is
+ * first reported, not when it is disarmed: a session that is parked for a moment costs no system call. */
 #ifndef ROGER_IO_IO_LOOP_H
 #define ROGER_IO_IO_LOOP_H
 
@@ -72,10 +74,9 @@ struct slot {
 	bool connecting;
 	bool ended;       /* the end or an error has been received */
 	bool hung;        /* the peer's end or an error is behind what can be received */
-	uint8_t polls;    /* the poller's own: what it has under way for this slot */
-	uint16_t watched; /* what the poller has been asked for: POLLIN, POLLOUT */
+	uint16_t watched; /* what epoll has been asked for: POLLIN, POLLOUT; 0: not in its set */
 	uint32_t buffer;  /* kept for this slot, which had to wait for one: number + 1 */
-	int broken;       /* what a send or the poller found: receiving ends with it. -errno */
+	int broken;       /* what a send or epoll found: receiving ends with it. -errno */
 	union {
 		int connected; /* until IO_CONNECTED is taken */
 		uint32_t free_next;
@@ -89,36 +90,25 @@ struct slot {
 	};
 };
 
-/* What differs between the backends: where readiness comes from, and how the journal's writes are made. */
-struct poller {
+/* What differs between the backends: where the loop sleeps, and how the journal's writes are made. */
+struct sleeper {
 	size_t size;         /* of its loop, which begins with a struct loop */
 	unsigned writes_max; /* in flight */
 	const struct io_backend *backend;
-	int (*open)(struct loop *loop); /* 0; -ENOSYS: not here */
+	int (*open)(struct loop *loop);  /* 0; -ENOSYS: not here. loop->epoll and loop->wake are there */
+	void (*shut)(struct loop *loop); /* waits for writes that are under way. Called after an `open` that failed, too */
 
-	/* All slots are closed. Waits for writes that are under way, and until nothing of any slot is held any more. Called after
-	 * an `open` that failed, too. */
-	void (*shut)(struct loop *loop);
-
-	/* Sleep at most so long (NEVER_NS: without limit), unless something is there; tell what has happened by loop_report & co. */
+	/* Sleep at most so long (NEVER_NS: without limit), unless something is there; tell what has happened by epoll_take and
+	 * loop_report_written. */
 	int (*wait)(struct loop *loop, uint64_t sleep_ns);
-
-	/* Tell when the slot's descriptor becomes one of `events` (POLLIN, POLLOUT); 0: no more. 0 or -errno. What is so already
-	 * may be told again or not; what becomes so is told. */
-	int (*watch)(struct loop *loop, struct slot *slot, uint16_t events);
-
-	/* The slot is about to be closed. False: not yet; loop_forgotten is called when it may be. */
-	bool (*forget)(struct loop *loop, struct slot *slot);
-
-	/* Tell by loop_report_wake or loop_report_signal when the loop's own descriptor is readable. 0 or -errno. */
-	int (*watch_own)(struct loop *loop, int descriptor);
-
 	void (*write)(struct loop *loop, struct io_write *write);
 };
 
 struct loop {
 	struct io io;
-	const struct poller *poller;
+	const struct sleeper *sleeper;
+	int epoll;
+	bool coarse; /* no epoll_pwait2: milliseconds */
 	int wake;    /* eventfd: something is done on another thread */
 	int signals; /* signalfd or -1 */
 	bool signals_ready;
@@ -171,22 +161,35 @@ void loop_slot_free(struct loop *loop, struct slot *slot);
 /* Something is pending of the slot: put it into the next turn. */
 void loop_later(struct loop *loop, struct slot *slot, unsigned pending);
 
-/* Bring what the poller watches of the slot in line with what it wants to hear. */
+/* Bring what epoll watches of the slot in line with what it wants to hear. */
 void loop_watch(struct loop *loop, struct slot *slot);
 
 /* --- for backends */
 
 /* The function `create` of a backend. */
-int loop_create(const struct poller *poller, const struct io_config *config, struct io **ret_io);
+int loop_create(const struct sleeper *sleeper, const struct io_config *config, struct io **ret_io);
 
-/* --- for pollers */
+/* A write has ended. */
+void loop_report_written(struct loop *loop, struct io_write *write, int result);
+
+/* --- io_epoll.c */
+int epoll_open(struct loop *loop); /* 0 or -errno */
+void epoll_shut(struct loop *loop);
+
+/* Tell when the slot's descriptor becomes one of `events` (POLLIN, POLLOUT); 0: no more. 0 or -errno. */
+int epoll_watch(struct loop *loop, const struct slot *slot, uint16_t events);
+
+/* Tell when the loop's own descriptor (`wake`, `signals`) is readable. 0 or -errno. */
+int epoll_watch_own(struct loop *loop, int descriptor);
+
+/* Sleep at most so long, and report what is ready, not more than so much at once: *ret_more: there may be more. 0 or -errno. Sets
+ * the time. */
+int epoll_take(struct loop *loop, uint64_t sleep_ns, bool *ret_more);
+
+/* What it calls. */
 void loop_report(struct loop *loop, struct slot *slot, uint32_t events); /* POLLIN, ... */
-void loop_report_failed(struct loop *loop, struct slot *slot, int error); /* it can't be watched */
-void loop_report_listeners(struct loop *loop); /* some of them have something to accept */
 void loop_report_wake(struct loop *loop);
 void loop_report_signal(struct loop *loop);
-void loop_report_written(struct loop *loop, struct io_write *write, int result);
-void loop_forgotten(struct loop *loop, struct slot *slot);
 
 /* --- io_loop_accept.c */
 int loop_listen(struct io *io, const struct io_endpoint *at, void *owner, io_socket *ret_socket,
@@ -213,10 +216,6 @@ void loop_connect_report(struct loop *loop, struct slot *slot);
 void loop_send_report(struct loop *loop, struct slot *slot);
 void loop_broken(struct loop *loop, struct slot *slot, int error);
 bool loop_receive_next(struct loop *loop, struct slot *slot, struct io_event *ret);
-
-/* --- io_epoll.c: a set of listeners that can be watched as one descriptor, and does not keep them open */
-int epoll_set_create(void); /* or -errno */
-int epoll_set_add(int set, int listener);
 
 /* --- what every backend's table of functions is made of (LOOP_BACKEND below), but for `create` */
 void loop_destroy(struct io *io);

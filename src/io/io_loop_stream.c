@@ -293,7 +293,10 @@ void loop_close(struct io *io, io_socket socket, bool reset)
 		io_socket_path_remove(slot->descriptor, slot->listen.path);
 	else if (reset && slot->kind == SLOT_STREAM)
 		io_socket_reset(slot->descriptor);
+	if (slot->kind == SLOT_ADOPTED || slot->kind == SLOT_FILE)
+		loop_watch(loop, slot);
+	else
+		close(slot->descriptor); /* and so out of epoll's set */
 	slot->pending = slot->later = 0;
-	if (loop->poller->forget(loop, slot))
-		loop_forgotten(loop, slot);
+	loop_later(loop, slot, PENDING_CLOSED);
 }

@@ -67,6 +67,8 @@ static void test_options(void **state)
 		if (at.peer.family == PEER_IPV6)
 			assert_int_equal(option(listener, IPPROTO_IPV6, IPV6_V6ONLY), 1);
 		assert_int_equal(io_socket_accept(listener, &server, &peer), -EAGAIN);
+		io_socket_tune(listener, IO_USER_TIMEOUT_MS, 4321);
+		io_socket_tune(listener, IO_KEEPALIVE_S, 70);
 		to.peer.port = bound.peer.port;
 		assert_int_equal(io_socket_connect(&to, &client, &result), 0);
 		assert_true(result == 0 || result == -EINPROGRESS);
@@ -79,6 +81,9 @@ static void test_options(void **state)
 		check_connection(client);
 		check_connection(server);
 
+		assert_int_equal(option(server, IPPROTO_TCP, TCP_USER_TIMEOUT), 4321);
+		assert_int_equal(option(server, SOL_SOCKET, SO_KEEPALIVE), 1);
+		assert_int_equal(option(server, IPPROTO_TCP, TCP_KEEPIDLE), 70);
 		io_socket_tune(server, IO_USER_TIMEOUT_MS, 1234);
 		assert_int_equal(option(server, IPPROTO_TCP, TCP_USER_TIMEOUT), 1234);
 		io_socket_tune(server, IO_KEEPALIVE_S, 60);

@@ -34,6 +34,8 @@ static int listen_at(struct server *server, const struct io_endpoint *at, enum p
 	r = io_listen(server->io, at, listener, &listener->socket, &listener->bound);
 	if (r)
 		return r;
+	io_tune(server->io, listener->socket, IO_USER_TIMEOUT_MS, USER_TIMEOUT_MS);
+	io_tune(server->io, listener->socket, IO_KEEPALIVE_S, KEEPALIVE_IDLE_S);
 	listener->protocol = (uint8_t)protocol;
 	server->listener_count++;
 	return 0;

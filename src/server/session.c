@@ -112,8 +112,6 @@ void session_accepted(struct server *server, const struct listener *listener,
 		wire_init(&s->wire, (enum protocol)s->protocol,
 			  server->config->journal.message_max);
 	io_set_owner(server->io, s->socket, s);
-	io_tune(server->io, s->socket, IO_USER_TIMEOUT_MS, USER_TIMEOUT_MS);
-	io_tune(server->io, s->socket, IO_KEEPALIVE_S, KEEPALIVE_IDLE_S);
 	notes_accepted(&server->notes, io_now(server->io), &s->peer);
 	if (server->live == server->session_count)
 		listeners_accept(server, false);

@@ -69,6 +69,7 @@ struct slot {
 	struct net_listener *listener;
 	uint8_t family;     /* of a listener's addresses */
 	uint16_t port;      /* of a listener */
+	uint64_t user_timeout_ns; /* of a listener: for those that it accepts, 0: none */
 	struct net_end *queue[QUEUE_MAX]; /* listeners: handed over by the network, not yet accepted */
 	unsigned queue_count;
 	bool has_ahead;     /* received early, not yet delivered: bytes, the end or an error */

@@ -152,8 +152,12 @@ void io_tune(struct io *io, io_socket socket, enum io_tuning what, int value)
 {
 	struct slot *slot = loop_slot(io, socket);
 
-	if (what == IO_USER_TIMEOUT_MS && slot->kind == SLOT_STREAM)
+	if (what != IO_USER_TIMEOUT_MS)
+		return;
+	if (slot->kind == SLOT_STREAM)
 		net_user_timeout(slot->end, (uint64_t)value * MS_NS);
+	else
+		slot->user_timeout_ns = (uint64_t)value * MS_NS;
 }
 
 /* --- accepting */
@@ -215,6 +219,8 @@ static bool accept_event(struct slot *slot, struct io_event *ret, bool *ret_more
 	accepted->end = end;
 	accepted->connection = net_connection(end);
 	net_calls_set(end, &stream_calls, accepted);
+	if (slot->user_timeout_ns > 0)
+		net_user_timeout(end, slot->user_timeout_ns);
 	ret->kind = IO_ACCEPTED;
 	ret->socket = loop_handle(accepted);
 	if (slot->io->process->is_server)
