@@ -68,6 +68,7 @@ void check_sender_slept(uint32_t sender, uint32_t run, uint64_t connection);
 /* A client process of that run begins. */
 struct check_attempt {
 	bool tries_again;      /* whatever its connections come to: only another sender, or what looks like one, makes it end with 69 */
+	bool is_too_large;     /* a message of its: it may be sent away */
 	uint64_t patience_ns;  /* it ends with 75 no sooner than that */
 };
 void check_client_started(uint32_t sender, uint32_t run, const struct check_attempt *attempt);

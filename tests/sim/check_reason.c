@@ -170,9 +170,13 @@ bool reasons_to_give_up(uint32_t sender, uint32_t run, int status)
 		return false;
 	if (status == 75 && world_now() - attempt->began_ns < attempt->terms.patience_ns)
 		return false;
+	if (attempt->terms.is_too_large)
+		return true;
 	/* The run before it was killed, and its HELLO comes after this one's: it looks like another sender's. */
+	if (status == 69 && reasons.late_hellos != attempt->late_hellos)
+		return true;
 	if (status == 69 && attempt->terms.tries_again)
-		return reasons.late_hellos != attempt->late_hellos;
+		return false;
 	/* There may be no room for it: for its connection, its stream, its messages. And on a disk that is broken for good no segment
 	 * can be made any more: the server waits as if that were full. */
 	return checks.config.mode == MODE_EXHAUSTION || !attempt->was_reachable ||

@@ -6,7 +6,7 @@
 /* Begun after its server let somebody in; what happens then; `after_s` later it has given up. */
 static void give_up(enum fault kind, unsigned after_s, bool tries_again, int status)
 {
-	const struct check_attempt terms = { tries_again, UINT64_C(60000000000) };
+	const struct check_attempt terms = { .tries_again = tries_again, .patience_ns = UINT64_C(60000000000) };
 
 	test_scene(MODE_CRASH, 0);
 	test_ack(1, 3, 3);
@@ -50,7 +50,7 @@ static void client_gives_up_retry(void)
 
 static void client_fenced_by_the_past(void)
 {
-	const struct check_attempt terms = { true, 0 };
+	const struct check_attempt terms = { .tries_again = true };
 
 	test_scene(MODE_CRASH, 0);
 	test_ack(1, 3, 3);
@@ -64,7 +64,7 @@ static void client_fenced_by_the_past(void)
 
 static void client_fenced(void)
 {
-	const struct check_attempt terms = { true, 0 };
+	const struct check_attempt terms = { .tries_again = true };
 
 	test_scene(MODE_CRASH, 0);
 	check_client_started(1, 1, &terms);
@@ -75,7 +75,7 @@ static void client_fenced(void)
 /* The server is killed, and comes back, while it tries; or long before. */
 static void client_and_server(bool is_before)
 {
-	const struct check_attempt terms = { false, 0 };
+	const struct check_attempt terms = { .patience_ns = 0 };
 
 	test_scene(MODE_CRASH, 0);
 	if (is_before) {

@@ -226,6 +226,7 @@ static void say_patience(const struct client_actor *actor)
 	uint64_t usual_ns = is_plain(actor) ? RAW_REPLY_NS : DEFAULT_CLIENT_TIMEOUT_NS;
 	struct check_attempt attempt = {
 		.tries_again = actor->config.retry && !is_plain(actor),
+		.is_too_large = is_too_large(actor),
 		.patience_ns = actor->config.timeout_ns > 0 ? actor->config.timeout_ns : usual_ns,
 	};
 
