@@ -6,7 +6,8 @@
 /* Begun after its server let somebody in; what happens then; `after_s` later it has given up. */
 static void give_up(enum fault kind, unsigned after_s, bool tries_again, int status)
 {
-	const struct check_attempt terms = { .tries_again = tries_again, .patience_ns = UINT64_C(60000000000) };
+	const struct check_attempt terms = { .tries_again = tries_again,
+					     .patience_ns = UINT64_C(60000000000) };
 
 	test_scene(MODE_CRASH, 0);
 	test_ack(1, 3, 3);
