@@ -205,9 +205,9 @@ static void banner(struct server *server)
 			text_size(info.free_bytes, total),
 			info.direct ? "" : "; no direct I/O here: buffered writes and fdatasync");
 	notes_banner(&server->notes, "memory",
-		     "memory %s: journal %s, %" PRIu32
+		     "memory %s (%s): journal %s, %" PRIu32
 		     " connections %s, receive buffers %s, large messages %s",
-		     text_size(plan->total, total), text_size(plan->journal, a),
+		     text_size(plan->total, total), io_backend(server->io), text_size(plan->journal, a),
 		     server->session_count, text_size(plan->sessions, b),
 		     text_size(plan->receive, c), text_size(plan->large_budget, d));
 }
