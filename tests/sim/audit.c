@@ -370,6 +370,11 @@ bool audit_further(void)
 	return here != NULL && step(here);
 }
 
+uint64_t audit_place(void)
+{
+	return audit.e;
+}
+
 uint64_t audit_first(void)
 {
 	uint64_t first;
@@ -473,7 +478,7 @@ void audit_cut(void)
 		check_forgive(1, wanted); /* it has turned up */
 		return;
 	}
-	check_forgive(1, audit.e - 1);
+	check_found(audit.e);
 	is_damaged = audit.e <= highest_claim();
 	if (is_damaged)
 		look_behind(wanted);
@@ -485,6 +490,6 @@ void audit_cut(void)
 			ledger_cut(audit.e);
 	}
 	if (checks.config.keep_bytes != 0 && audit_first() > 1)
-		check_forgive(1, audit_first() - 1);
+		check_found(audit_first()); /* what is missing before it has been given up */
 	audit_restart();
 }

@@ -47,8 +47,9 @@ void check_end(void)
 	plain_end();
 	senders_end();
 	ledger_end();
-	if (checks.debt_count > 0 && !checks.is_told)
-		snprintf(text, sizeof(text), "%s", checks.debts[0].text);
+	for (size_t i = 0; i < checks.debt_count && text[0] == '\0'; i++)
+		if (checks.told_first == 0 || checks.told_first > checks.debts[i].first)
+			snprintf(text, sizeof(text), "%s", checks.debts[i].text);
 	sim_free(checks.debts);
 	checks.debts = NULL;
 	checks.debt_count = checks.debt_capacity = 0;
@@ -81,12 +82,33 @@ void check_corrupted(void)
 	checks.is_damaged = true;
 }
 
+void check_told_from(uint64_t record)
+{
+	if (checks.told_first == 0 || record < checks.told_first)
+		checks.told_first = record;
+}
+
+/* "... record 17: ..." or "... records 17..20: ...". 1 where the text names none. */
+static uint64_t record_in(const char *text)
+{
+	const char *at = strstr(text, "record");
+	uint64_t record = 0;
+
+	while (at != NULL && (*at < '0' || *at > '9') && *at != '\0')
+		at++;
+	for (; at != NULL && *at >= '0' && *at <= '9'; at++)
+		record = record * 10 + (uint64_t)(*at - '0');
+	return record > 0 ? record : 1;
+}
+
+/* It excuses what is missing at that place and behind it, and nothing before it. How far it reaches is not looked at: a reader stops there,
+ * and who asks for what is behind it is told of this place and of no other. */
 void check_damage_told(const char *who, const char *text)
 {
 	if (!check_is_corrupt())
 		world_fail("%s calls an honest crash damage: %s", who, text);
 	world_trace("damage told", 0, 0);
-	checks.is_told = true;
+	check_told_from(record_in(text));
 }
 
 void check_fault_injected(void)
@@ -114,6 +136,7 @@ void check_missing(uint64_t record, const char *format, ...)
 	checks.debts = check_grow(checks.debts, checks.debt_count, &checks.debt_capacity,
 				  sizeof(checks.debts[0]));
 	checks.debts[checks.debt_count].record = record;
+	checks.debts[checks.debt_count].first = audit_place() < record ? audit_place() : record;
 	memcpy(checks.debts[checks.debt_count++].text, text, sizeof(text));
 }
 
@@ -135,6 +158,14 @@ void check_forgive(uint64_t first, uint64_t last)
 		if (checks.debts[i].record < first || checks.debts[i].record > last)
 			checks.debts[count++] = checks.debts[i];
 	checks.debt_count = count;
+}
+
+void check_found(uint64_t record)
+{
+	check_forgive(1, record - 1);
+	for (size_t i = 0; i < checks.debt_count; i++)
+		if (checks.debts[i].first < record)
+			checks.debts[i].first = record;
 }
 
 /* --- small things */

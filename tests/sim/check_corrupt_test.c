@@ -97,6 +97,34 @@ static void damage_without_lies(void)
 	check_damage_told("verify", "record 4");
 }
 
+static void corrupt_told_at(const char *place)
+{
+	corrupt_scene(true, false);
+	check_damage_told("verify", place);
+	test_whole(1, 3);
+}
+
+static void corrupt_told_here(void)
+{
+	corrupt_told_at("segment 1 offset 8192: records 4..5: is bad");
+}
+
+static void corrupt_told_before(void)
+{
+	corrupt_told_at(
+		"segment 1 offset 4096: records 3..3: is bad; records up to 5 were durable");
+}
+
+static void corrupt_told_behind(void)
+{
+	corrupt_told_at("segment 1 offset 12288: records 5..8: is bad");
+}
+
+static void corrupt_told_nowhere(void)
+{
+	corrupt_told_at("segment 1 offset 0: segment header: not there");
+}
+
 static void corrupt_in_crash(void)
 {
 	test_scene(MODE_CRASH, 0);
@@ -235,6 +263,10 @@ static const struct test_row rows[] = {
 	{ "corrupt other bytes", corrupt_other_bytes, "other bytes" },
 	{ "corrupt server says", corrupt_server_says, NULL },
 	{ "damage without lies", damage_without_lies, "honest crash damage" },
+	{ "corrupt told here", corrupt_told_here, NULL },
+	{ "corrupt told before", corrupt_told_before, NULL },
+	{ "corrupt told behind", corrupt_told_behind, "nobody has said so" },
+	{ "corrupt told nowhere", corrupt_told_nowhere, NULL },
 	{ "corrupt in crash", corrupt_in_crash, "in which it is honest" },
 	{ "behind damage, lawful", behind_damage_lawful, NULL },
 	{ "behind damage, claimed", behind_damage_claimed, "other bytes than it had" },

@@ -23,7 +23,7 @@ enum talk { TALK_UNKNOWN, TALK_NATIVE, TALK_RAW, TALK_WHOLE, TALK_LINE };
 struct check_state {
 	struct check_config config;
 	bool is_damaged;         /* check_corrupted was called */
-	bool is_told;            /* somebody has reported damage */
+	uint64_t told_first;     /* somebody has reported damage from this record on; 0: nobody has */
 	uint64_t lies_before;    /* faults of the medium, before this seed */
 	uint64_t flushes_before; /* flushes that failed */
 	uint64_t acknowledged;
@@ -36,7 +36,8 @@ struct check_state {
 };
 
 struct check_debt {
-	uint64_t record;
+	uint64_t record;         /* not everything up to this one is there ... */
+	uint64_t first;          /* ... and this is the first that is not */
 	char text[200];
 };
 
@@ -54,6 +55,12 @@ uint64_t check_owed(void);
 
 /* The records from first to last are not owed any more. */
 void check_forgive(uint64_t first, uint64_t last);
+
+/* What is before this record is not missing any more. */
+void check_found(uint64_t record);
+
+/* Damage has been reported, from this record on. */
+void check_told_from(uint64_t record);
 
 /* On a disk without direct I/O: after a failed flush, the page cache may show what is not on the medium (docs/journal.md 11). */
 bool check_cache_may_lie(void);
@@ -223,6 +230,9 @@ bool audit_further(void);
 
 /* The first record that is kept, going by the names that are certain. 0: there is none. */
 uint64_t audit_first(void);
+
+/* The record at which the walk stands: when something has not been found, this is the first of it. */
+uint64_t audit_place(void);
 
 /* Servers come and go: look at everything again. */
 void audit_restart(void);

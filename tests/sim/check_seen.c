@@ -137,7 +137,7 @@ void check_whole_end(uint64_t *ret_records)
 	uint64_t first = audit_first();
 
 	if (seen.whole_last < ledger_last())
-		check_missing(ledger_last(),
+		check_missing(seen.whole_last + 1 > first ? seen.whole_last + 1 : first,
 			      "the whole journal ends at record %llu, and somebody has been told "
 			      "of %llu",
 			      (unsigned long long)seen.whole_last,

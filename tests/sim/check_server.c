@@ -109,7 +109,7 @@ static void check_status(const struct server *server, int status)
 	case STATUS_DAMAGE:
 		if (!check_is_corrupt())
 			world_fail("a server calls an honest crash damage");
-		checks.is_told = true;
+		check_told_from(1); /* from where, it has told its operator */
 		return;
 	case STATUS_LISTEN:
 		if (server->had_company || checks.is_injected)

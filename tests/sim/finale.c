@@ -1,6 +1,7 @@
 #include "finale.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/limits.h"
 #include "journal/reader.h"
@@ -130,18 +131,24 @@ static void stop_servers(struct stage *stage, bool kindly)
 
 static void verify_line(void *context, const char *text)
 {
-	(void)context;
-	(void)text;
+	bool *is_told = context;
+
+	if (strncmp(text, "damage: ", 8) != 0)
+		return;
+	*is_told = true;
+	check_damage_told("verify", text);
 }
 
 static void verify(void)
 {
 	struct failure why;
-	int result = journal_verify(JOURNAL_PATH, verify_line, NULL, &why);
+	bool is_told = false;
+	int result = journal_verify(JOURNAL_PATH, verify_line, &is_told, &why);
 
-	if (result == -EBADMSG)
-		check_damage_told("verify", why.text);
-	else if (result != 0 && why.status != EXIT_NO_INPUT)
+	if (is_told != (result == -EBADMSG))
+		world_fail("verify: %s, and %s place is named",
+			   result == -EBADMSG ? "damage" : "no damage", is_told ? "a" : "no");
+	if (result != 0 && result != -EBADMSG && why.status != EXIT_NO_INPUT)
 		world_fail("verify: %s", why.text);
 }
 
