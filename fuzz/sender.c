@@ -223,12 +223,19 @@ static uint64_t near_number(const struct world *w, struct fuzz *f)
 	}
 }
 
+static uint32_t history_acked(const struct world *w)
+{
+	const struct sender *s = &w->sender;
+
+	return history_on(w, s->kept.h, s->kept.seq, s->acked);
+}
+
 /* The history checksum that belongs to message `seq`, where that can be known. */
 static uint32_t history_at(const struct world *w, uint64_t seq)
 {
 	if (!w->seen_welcome)
 		return history_on(w, 0, 0, seq < RESUME_MAX ? seq : 0);
-	return history_on(w, w->sender.h, w->sender.acked,
+	return history_on(w, history_acked(w), w->sender.acked,
 			  seq < w->sender.put ? seq : w->sender.put);
 }
 
@@ -375,9 +382,9 @@ static void come_to_an_end(struct world *w)
 					       .last = s->acked,
 					       .record = s->acked_record,
 					       .writer = s->config.writer,
-					       .h = s->h };
+					       .h = history_acked(w) };
 	w->said = reply.welcome;
-	w->said_true = s->h;
+	w->said_true = reply.welcome.h;
 	say(w, out, wire_reply(&w->wire, &reply, out, sizeof(out)), 7);
 	if (s->end != SENDER_GOING)
 		return; /* what was put is not what the stream holds (--resume), or larger than the server says that it takes */

@@ -43,8 +43,14 @@ static inline void put_u32(uint8_t *at, uint32_t value)
 
 static inline void put_u64(uint8_t *at, uint64_t value)
 {
-	put_u32(at, (uint32_t)value);
-	put_u32(at + 4, (uint32_t)(value >> 32));
+	at[0] = (uint8_t)value;
+	at[1] = (uint8_t)(value >> 8);
+	at[2] = (uint8_t)(value >> 16);
+	at[3] = (uint8_t)(value >> 24);
+	at[4] = (uint8_t)(value >> 32);
+	at[5] = (uint8_t)(value >> 40);
+	at[6] = (uint8_t)(value >> 48);
+	at[7] = (uint8_t)(value >> 56);
 }
 
 /* True if all `size` bytes are zero. */

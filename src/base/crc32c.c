@@ -140,7 +140,8 @@ static inline uint64_t get_few(const uint8_t *at, size_t size)
 	return bytes << (56 - last);
 }
 
-INSTRUCTION_TARGET static uint32_t go_by_instruction(uint32_t crc, const uint8_t *at, size_t size)
+INSTRUCTION_TARGET static inline uint32_t go_by_instruction(uint32_t crc, const uint8_t *at,
+							    size_t size)
 {
 	if (size == 0)
 		return crc;

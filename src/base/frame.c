@@ -57,26 +57,3 @@ uint32_t frame_seed(const struct stream_id *id)
 {
 	return crc32c(0, id->bytes, STREAM_ID_SIZE);
 }
-
-uint32_t frame_checksum(uint32_t seed, uint64_t seq, uint32_t size, const uint8_t *payload)
-{
-	bool nothing = size == 0 || size == FRAME_SIZE_BYE;
-
-	return crc32c_headed(seed, seq, size, payload, nothing ? 0 : size);
-}
-
-void frame_put_header(uint8_t out[FRAME_HEADER_SIZE], struct frame_header header)
-{
-	put_u32(out, header.size);
-	put_u32(out + 4, header.checksum);
-}
-
-struct frame_header frame_get_header(const uint8_t in[FRAME_HEADER_SIZE])
-{
-	return (struct frame_header){ .size = get_u32(in), .checksum = get_u32(in + 4) };
-}
-
-uint32_t history_next(uint32_t h, uint32_t checksum)
-{
-	return crc32c_u32(h, checksum);
-}

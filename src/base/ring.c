@@ -2,22 +2,10 @@
 
 #include <string.h>
 
-#include "base/must.h"
-
 void ring_init(struct ring *ring, uint8_t *memory, size_t capacity)
 {
 	must(capacity > 0);
 	*ring = (struct ring){ .memory = memory, .capacity = capacity };
-}
-
-size_t ring_used(const struct ring *ring)
-{
-	return (size_t)(ring->tail - ring->head);
-}
-
-size_t ring_room(const struct ring *ring)
-{
-	return ring->capacity - ring_used(ring);
 }
 
 void ring_put(struct ring *ring, const void *data, size_t size)
@@ -26,7 +14,7 @@ void ring_put(struct ring *ring, const void *data, size_t size)
 	if (size == 0)
 		return;
 
-	size_t start = (size_t)(ring->tail % ring->capacity);
+	size_t start = ring_index(ring, ring->tail);
 	size_t first = ring->capacity - start;
 
 	if (first > size)
@@ -60,7 +48,7 @@ unsigned ring_spans(const struct ring *ring, uint64_t at, size_t size, struct ri
 	if (size == 0)
 		return 0;
 
-	size_t start = (size_t)(at % ring->capacity);
+	size_t start = ring_index(ring, at);
 	size_t first = ring->capacity - start;
 
 	if (first > size)
@@ -75,5 +63,6 @@ unsigned ring_spans(const struct ring *ring, uint64_t at, size_t size, struct ri
 void ring_trim(struct ring *ring, uint64_t at)
 {
 	must(at >= ring->head && at <= ring->tail);
+	ring->head_at = ring_index(ring, at);
 	ring->head = at;
 }

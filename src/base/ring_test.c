@@ -31,6 +31,10 @@ static void check(const struct ring *ring)
 				seen += spans[s].size;
 			}
 			assert_int_equal(seen, size);
+			if (count == 2)
+				assert_null(ring_see(ring, at, size));
+			else if (count == 1)
+				assert_ptr_equal(ring_see(ring, at, size), spans[0].data);
 		}
 	}
 }
@@ -42,6 +46,24 @@ static void put(struct ring *ring, size_t size)
 	for (size_t i = 0; i < size; i++)
 		data[i] = pattern(ring->tail + i);
 	ring_put(ring, data, size);
+}
+
+/* The same, written in place where that is possible. */
+static void put_in_place(struct ring *ring, size_t size)
+{
+	uint64_t tail = ring->tail;
+	uint8_t *to = ring_extend(ring, size);
+
+	if (to == NULL) {
+		assert_true(tail % ring->capacity + size > ring->capacity);
+		assert_int_equal(ring->tail, tail);
+		put(ring, size);
+		return;
+	}
+	assert_int_equal(ring->tail, tail + size);
+	assert_true(to + size <= ring->memory + ring->capacity);
+	for (size_t i = 0; i < size; i++)
+		to[i] = pattern(tail + i);
 }
 
 static void a_window_onto_an_endless_file(void **state)
@@ -61,7 +83,10 @@ static void a_window_onto_an_endless_file(void **state)
 		assert_int_equal(ring_room(&ring), capacities[c]);
 		for (unsigned step = 0; step < 300; step++) {
 			random = random * 1664525 + 1013904223;
-			put(&ring, (random >> 16) % (ring_room(&ring) + 1));
+			if (step % 2 == 0)
+				put(&ring, (random >> 16) % (ring_room(&ring) + 1));
+			else
+				put_in_place(&ring, (random >> 16) % (ring_room(&ring) + 1));
 			check(&ring);
 			random = random * 1664525 + 1013904223;
 			ring_trim(&ring, ring.head + (random >> 16) % (ring_used(&ring) + 1));

@@ -19,16 +19,14 @@ void sender_window(struct sender *s, uint8_t *memory, size_t size, uint64_t wind
 {
 	must(s->welcomed && s->ring.capacity == 0 && size > FRAME_HEADER_SIZE);
 	ring_init(&s->ring, memory, size);
+	/* Frames that are kept have different marks, wherever they begin. */
+	while ((size >> s->mark_shift) + 2 > SENDER_MARKS)
+		s->mark_shift++;
 	s->window = window;
 	s->sent = s->offered = s->offered_max = s->ring.head;
 }
 
 /* --- messages in */
-
-bool sender_comparing(const struct sender *s)
-{
-	return s->compare_left > 0;
-}
 
 static void end(struct sender *s, enum sender_end why, uint64_t seq, uint64_t count)
 {
@@ -62,9 +60,37 @@ static bool has_room(const struct sender *s, size_t frame_size)
 	return used == 0 || (used < s->window && frame_size <= s->window - used);
 }
 
-int sender_put(struct sender *s, const uint8_t *data, size_t size)
+/* A frame ends here: remembered until another one that ends close behind. */
+static void mark(struct sender *s, const struct sender_place *place)
+{
+	s->marks[(place->at >> s->mark_shift) % SENDER_MARKS] = *place;
+}
+
+/* Across the end of the ring's memory. */
+static void put_in_pieces(struct sender *s, struct frame_header header, const uint8_t *data)
 {
 	uint8_t head[FRAME_HEADER_SIZE];
+
+	frame_put_header(head, header);
+	ring_put(&s->ring, head, sizeof(head));
+	ring_put(&s->ring, data, header.size);
+}
+
+static void put_frame(struct sender *s, struct frame_header header, const uint8_t *data)
+{
+	uint8_t *to = ring_extend(&s->ring, FRAME_HEADER_SIZE + (size_t)header.size);
+
+	if (to == NULL) {
+		put_in_pieces(s, header, data);
+		return;
+	}
+	frame_put_header(to, header);
+	if (header.size > 0)
+		memcpy(to + FRAME_HEADER_SIZE, data, header.size);
+}
+
+int sender_put(struct sender *s, const uint8_t *data, size_t size)
+{
 	struct frame_header header;
 
 	must(s->welcomed && s->ring.capacity > 0);
@@ -81,11 +107,10 @@ int sender_put(struct sender *s, const uint8_t *data, size_t size)
 
 	header.size = (uint32_t)size;
 	header.checksum = frame_checksum(s->seed, s->put + 1, header.size, data);
-	frame_put_header(head, header);
-	ring_put(&s->ring, head, sizeof(head));
-	if (size > 0)
-		ring_put(&s->ring, data, size);
+	put_frame(s, header, data);
 	s->put++;
+	s->put_h = history_next(s->put_h, header.checksum);
+	mark(s, &(struct sender_place){ .seq = s->put, .at = s->ring.tail, .h = s->put_h });
 	return 0;
 }
 
@@ -101,26 +126,20 @@ int sender_put_end(struct sender *s)
 
 /* --- walking over the frames that are kept */
 
-struct place {
-	uint64_t seq; /* the number of the frame that ends at `at` */
-	uint64_t at;  /* ring position */
-	uint32_t h;   /* history checksum there */
-};
-
-static struct place place_acked(const struct sender *s)
-{
-	return (struct place){ .seq = s->acked, .at = s->ring.head, .h = s->h };
-}
-
 /* Step over the next frame; false when there is none. */
-static bool place_step(const struct sender *s, struct place *place, struct frame_header *ret)
+static bool place_step(const struct sender *s, struct sender_place *place, struct frame_header *ret)
 {
 	uint8_t head[FRAME_HEADER_SIZE];
+	const uint8_t *in;
 
 	if (place->at == s->ring.tail)
 		return false;
-	ring_get(&s->ring, place->at, head, sizeof(head));
-	*ret = frame_get_header(head);
+	in = ring_see(&s->ring, place->at, FRAME_HEADER_SIZE);
+	if (in == NULL) {
+		ring_get(&s->ring, place->at, head, sizeof(head));
+		in = head;
+	}
+	*ret = frame_get_header(in);
 	place->at += FRAME_HEADER_SIZE + (uint64_t)ret->size;
 	place->seq++;
 	place->h = history_next(place->h, ret->checksum);
@@ -128,29 +147,83 @@ static bool place_step(const struct sender *s, struct place *place, struct frame
 	return true;
 }
 
-/* The end of frame `seq`; false when it lies beyond ring position `limit`. */
-static bool place_find(const struct sender *s, uint64_t seq, uint64_t limit, struct place *ret)
+/* The last known place at or before frame `seq` (kept.seq ... put), and the first one at or behind it. A mark is no more once
+ * its frame was given back, or another one took its place. */
+static void place_around(const struct sender *s, uint64_t seq, struct sender_place *before,
+			 struct sender_place *behind)
 {
-	struct place place = place_acked(s);
+	uint64_t first = s->ring.head >> s->mark_shift;
+
+	*before = s->kept;
+	*behind = (struct sender_place){ .seq = s->put, .at = s->ring.tail, .h = s->put_h };
+	for (uint64_t n = (s->ring.tail >> s->mark_shift) + 1; n-- > first;) {
+		const struct sender_place *place = &s->marks[n % SENDER_MARKS];
+
+		if (place->at >> s->mark_shift != n || place->at <= s->ring.head)
+			continue;
+		if (place->seq <= seq) {
+			*before = *place;
+			break;
+		}
+		*behind = *place;
+	}
+	if (before->seq == seq)
+		*behind = *before;
+}
+
+/* The end of frame `seq`; false when it lies beyond ring position `limit`. */
+static bool place_find(const struct sender *s, uint64_t seq, uint64_t limit,
+		       struct sender_place *ret)
+{
+	struct sender_place place, behind;
 	struct frame_header header;
 
 	if (seq > s->put)
 		return false;
+	place_around(s, seq, &place, &behind);
 	while (place.seq < seq) {
-		if (!place_step(s, &place, &header) || place.at > limit)
+		if (place.at > limit || !place_step(s, &place, &header))
 			return false;
 	}
 	*ret = place;
-	return true;
+	return place.at <= limit;
 }
 
-static void acknowledge(struct sender *s, const struct place *place, uint64_t record)
+static struct sender_place place_acked(const struct sender *s)
 {
-	must(place->seq >= s->acked);
-	s->acked = place->seq;
-	s->acked_record = record;
-	s->h = place->h;
+	struct sender_place place;
+	bool found = place_find(s, s->acked, s->ring.tail, &place);
+
+	must(found);
+	return place;
+}
+
+/* Give back what is before `place`, which is at most `acked`. */
+static void keep_from(struct sender *s, const struct sender_place *place)
+{
+	must(place->seq <= s->acked);
+	s->kept = *place;
 	ring_trim(&s->ring, place->at);
+}
+
+static void acknowledge(struct sender *s, uint64_t seq, uint64_t record)
+{
+	must(seq >= s->acked);
+	s->acked = seq;
+	s->acked_record = record;
+}
+
+/* The history begins anew behind what is acknowledged. */
+static void chain_anew(struct sender *s)
+{
+	struct sender_place place = place_acked(s);
+	struct frame_header header;
+
+	place.h = 0;
+	keep_from(s, &place);
+	while (place_step(s, &place, &header))
+		mark(s, &place);
+	s->put_h = place.h;
 }
 
 /* --- a connection: out */
@@ -270,7 +343,8 @@ static void welcome_first(struct sender *s, const struct wire_welcome *welcome)
 	}
 	s->base = s->put = s->acked = welcome->last;
 	s->acked_record = welcome->record;
-	s->h = welcome->h;
+	s->kept = (struct sender_place){ .seq = welcome->last, .h = welcome->h };
+	s->put_h = welcome->h;
 	if (s->config.mode == SENDER_RESUME) {
 		s->compare_left = welcome->last;
 		s->compare_want = welcome->h;
@@ -281,7 +355,7 @@ static void welcome_first(struct sender *s, const struct wire_welcome *welcome)
 static void welcome_again(struct sender *s, const struct wire_welcome *welcome,
 			  struct sender_event *ret)
 {
-	struct place place;
+	struct sender_place place;
 
 	if (welcome->last < s->acked) {
 		if (!s->gap_accepted) {
@@ -293,7 +367,7 @@ static void welcome_again(struct sender *s, const struct wire_welcome *welcome,
 		s->forgotten_at = s->acked;
 		/* A gap: the server goes on at `first`, and the history begins anew there. */
 		s->acked_record = welcome->record;
-		s->h = 0;
+		chain_anew(s);
 		return;
 	}
 	if (welcome->last > s->acked && welcome->writer != s->config.writer && !MUTANT(26)) {
@@ -308,13 +382,14 @@ static void welcome_again(struct sender *s, const struct wire_welcome *welcome,
 		end(s, END_HISTORY, welcome->last, sender_doubt(s));
 		return;
 	}
-	acknowledge(s, &place, welcome->record);
+	acknowledge(s, place.seq, welcome->record);
+	keep_from(s, &place);
 }
 
 /* Nothing is sent that this server (which may have been started anew, with another limit) does not take. */
 static void check_sizes(struct sender *s, uint32_t message_max)
 {
-	struct place place = place_acked(s);
+	struct sender_place place = place_acked(s);
 	struct frame_header header;
 
 	while (place_step(s, &place, &header)) {
@@ -352,11 +427,16 @@ static void on_welcome(struct sender *s, const struct wire_welcome *welcome,
 /* False: it covers what has not been sent. */
 static bool apply_ack(struct sender *s, uint64_t seq, uint64_t record)
 {
-	struct place place;
+	uint64_t limit = MUTANT(22) ? s->ring.tail : s->sent;
+	struct sender_place before, behind;
 
-	if (!place_find(s, seq, MUTANT(22) ? s->ring.tail : s->sent, &place))
+	if (seq > s->put)
 		return false;
-	acknowledge(s, &place, record);
+	place_around(s, seq, &before, &behind);
+	if (behind.at > limit && !place_find(s, seq, limit, &before))
+		return false;
+	acknowledge(s, seq, record);
+	keep_from(s, &before);
 	return true;
 }
 
@@ -483,7 +563,7 @@ uint64_t sender_unacked(const struct sender *s)
 
 uint64_t sender_doubt(const struct sender *s)
 {
-	struct place place = place_acked(s);
+	struct sender_place place = place_acked(s);
 	struct frame_header header;
 	uint64_t count = 0;
 

@@ -9,6 +9,10 @@
  *         [ frame | frame | frame | fra:me | frame | frame | frame ]
  *            kept for resending   in io's hands     waiting to be sent
  *
+ * There is no list of frames: where one ends, its header says. Those that an ack covers have long left the cache, so they are not walked
+ * over: it is enough to know of a few frames (marks), evenly spread, where they end and what the history is there. The ring's head moves on
+ * to the last of them that is acknowledged; the few frames between it and acked + 1 are walked over when somebody must know exactly.
+ *
  * A connection: sender_opened, then sender_output and sender_sent as the socket takes bytes, sender_feed and sender_next as it
  * brings some, sender_closed at its end, which may come at any time; then the next one. The first WELCOME says where the stream
  * stands, so nothing can be put before. */
@@ -80,8 +84,17 @@ struct sender_event {
 	size_t text_size;
 };
 
-/* Room for the largest message of a server, with the preface. */
-enum { SENDER_INPUT_SIZE = 256 };
+enum {
+	SENDER_INPUT_SIZE = 256, /* room for the largest message of a server, with the preface */
+	SENDER_MARKS = 64,       /* memory is given back by 64ths to 32nds of it */
+};
+
+/* Where a frame ends. */
+struct sender_place {
+	uint64_t seq; /* its number */
+	uint64_t at;  /* the ring position behind it */
+	uint32_t h;   /* history checksum there */
+};
 
 /* To be read from outside only where this says so. */
 struct sender {
@@ -103,9 +116,12 @@ struct sender {
 	uint32_t end_fault;
 
 	/* its own */
-	uint32_t h;            /* history checksum at acked */
-	struct ring ring;      /* frames acked + 1 ... put */
+	struct ring ring;      /* frames kept.seq + 1 ... put */
+	struct sender_place kept; /* acked, or close before it */
+	uint32_t put_h;        /* history checksum at put */
 	uint64_t window;
+	unsigned mark_shift;
+	struct sender_place marks[SENDER_MARKS]; /* [n % SENDER_MARKS]: the last frame that ends at a position p, p >> mark_shift == n */
 	uint64_t offered_max;  /* ring position: bytes before it were handed to some connection */
 	uint64_t compare_left; /* --resume: messages of the input still to be compared */
 	uint32_t compare_h;
@@ -135,7 +151,8 @@ void sender_init(struct sender *s, const struct sender_config *config);
 
 /* Memory for what is sent and not yet acknowledged; the caller's, for as long as the sender lives. Once, after the first WELCOME and
  * before the first put. The largest message and its FRAME_HEADER_SIZE bytes must fit. More than one message is held only while
- * all of it is at most `window` bytes. */
+ * all of it is at most `window` bytes. What an ack covers is given back a little late, in pieces of up to a 32nd of `size`; but all of
+ * it when all is acknowledged. */
 void sender_window(struct sender *s, uint8_t *memory, size_t size, uint64_t window);
 
 /* --- messages in, after the first WELCOME, connected or not */
@@ -149,7 +166,10 @@ int sender_put(struct sender *s, const uint8_t *data, size_t size);
 int sender_put_end(struct sender *s);
 
 /* Are messages still compared with what the server has (--resume)? */
-bool sender_comparing(const struct sender *s);
+static inline bool sender_comparing(const struct sender *s)
+{
+	return s->compare_left > 0;
+}
 
 /* --- a connection */
 

@@ -9,6 +9,7 @@ enum {
 	SPREAD = 4096, /* messages begin at this many different places; small, so that the pool stays in the nearest cache */
 	STEP = 64,
 	NUMBER_SIZE = 8,
+	AHEAD = 32, /* a number is written so many messages early: who reads right behind a small write waits for it */
 };
 
 /* Sebastiano Vigna's splitmix64: one multiplication chain, good enough that nothing finds a pattern to compress. */
@@ -21,6 +22,19 @@ static uint64_t mix(uint64_t *state)
 	return z ^ z >> 31;
 }
 
+static uint8_t *message_at(const struct content *c, uint64_t number)
+{
+	return c->pool + number * STEP % SPREAD;
+}
+
+static void write_number(struct content *c, uint64_t number)
+{
+	uint8_t bytes[NUMBER_SIZE];
+
+	put_u64(bytes, number);
+	memcpy(message_at(c, number), bytes, c->size < NUMBER_SIZE ? c->size : NUMBER_SIZE);
+}
+
 int content_init(struct content *c, uint32_t size)
 {
 	size_t room = round_up((uint64_t)size + SPREAD, NUMBER_SIZE);
@@ -31,6 +45,8 @@ int content_init(struct content *c, uint32_t size)
 		return -ENOMEM;
 	for (size_t at = 0; at < room; at += NUMBER_SIZE)
 		put_u64(c->pool + at, mix(&state));
+	for (uint64_t number = 1; number <= AHEAD; number++)
+		write_number(c, number);
 	return 0;
 }
 
@@ -40,18 +56,13 @@ void content_deinit(struct content *c)
 	c->pool = NULL;
 }
 
-const uint8_t *content_next(struct content *c)
+const uint8_t *content_next(const struct content *c)
 {
-	uint64_t number = c->number + 1;
-	uint8_t *message = c->pool + number * STEP % SPREAD;
-	uint8_t bytes[NUMBER_SIZE];
-
-	put_u64(bytes, number);
-	memcpy(message, bytes, c->size < NUMBER_SIZE ? c->size : NUMBER_SIZE);
-	return message;
+	return message_at(c, c->number + 1);
 }
 
 void content_take(struct content *c)
 {
 	c->number++;
+	write_number(c, c->number + AHEAD);
 }

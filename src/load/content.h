@@ -17,7 +17,7 @@ int content_init(struct content *c, uint32_t size);
 void content_deinit(struct content *c);
 
 /* The next message, `size` bytes, until the next call; and the same one again, until it is taken. */
-const uint8_t *content_next(struct content *c);
+const uint8_t *content_next(const struct content *c);
 void content_take(struct content *c);
 
 #endif
