@@ -121,6 +121,9 @@ struct check_record {
 };
 void check_seen(const struct check_record *record);
 
+/* A reader (check_record.reader) has shown all that there is, and has not met any damage. */
+void check_seen_all(unsigned reader);
+
 /* A reader begins: hand what this returns to check_reader_failed, if it comes to that. An error (not damage: check_damage_told) must have a
  * reason: something has happened to the disk meanwhile, or there is no journal yet. */
 uint64_t check_reader_began(void);

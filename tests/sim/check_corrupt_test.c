@@ -84,6 +84,23 @@ static void corrupt_other_bytes(void)
 	check_seen(&shown);
 }
 
+/* A reader may show what is dead, if it tells of the damage that kept it from knowing. */
+static void corrupt_shown_wrong(void)
+{
+	struct check_record shown;
+
+	corrupt_scene(true, true);
+	shown = test_shown(4, &test_orders, 4, "changed");
+	shown.reader = 1;
+	check_seen(&shown);
+}
+
+static void corrupt_shown_wrong_only(void)
+{
+	corrupt_shown_wrong();
+	check_seen_all(1);
+}
+
 static void corrupt_server_says(void)
 {
 	corrupt_scene(true, false);
@@ -261,6 +278,8 @@ static const struct test_row rows[] = {
 	{ "corrupt there after all", corrupt_there_after_all, NULL },
 	{ "corrupt never there", corrupt_never_there, "nobody has said so" },
 	{ "corrupt other bytes", corrupt_other_bytes, "other bytes" },
+	{ "corrupt shown wrong", corrupt_shown_wrong, NULL },
+	{ "corrupt shown wrong only", corrupt_shown_wrong_only, "tells of no damage" },
 	{ "corrupt server says", corrupt_server_says, NULL },
 	{ "damage without lies", damage_without_lies, "honest crash damage" },
 	{ "corrupt told here", corrupt_told_here, NULL },

@@ -6,6 +6,7 @@
 struct reader {
 	unsigned number;
 	uint64_t last;
+	uint64_t wrong; /* a record that it has shown and that is another, 0: none */
 };
 
 static struct {
@@ -49,7 +50,7 @@ static void check_order(const char *who, uint64_t last, uint64_t number)
 		   (unsigned long long)last);
 }
 
-static void check_shown(const char *who, const struct check_record *record)
+static void check_durable(const char *who, const struct check_record *record)
 {
 	const char *why;
 
@@ -59,8 +60,23 @@ static void check_shown(const char *who, const struct check_record *record)
 			check_missing(record->number, "%s shows record %llu: %s", who,
 				      (unsigned long long)record->number, why);
 	}
+}
+
+static void check_same(const char *who, const struct check_record *record)
+{
 	ledger_compare(who, record->number, record->stream, record->seq,
 		       check_digest(record->payload, record->size), record->size, record->gap);
+}
+
+/* Where the header of a segment is spoiled a reader can't tell whether the last commit before it is dead: it shows that, and then tells of
+ * the damage (decision 4). */
+static bool is_wrong(const struct check_record *record)
+{
+	const struct ledger_entry *entry = ledger_entry(record->number);
+
+	return check_is_corrupt() && entry != NULL &&
+	       (entry->seq != record->seq || entry->size != record->size ||
+		entry->digest != check_digest(record->payload, record->size));
 }
 
 void check_seen(const struct check_record *record)
@@ -71,8 +87,21 @@ void check_seen(const struct check_record *record)
 		reader = find(record->reader);
 		check_order("a reader", reader->last, record->number);
 		reader->last = record->number;
+		if (is_wrong(record)) {
+			world_trace("a wrong record is shown", record->number, record->reader);
+			reader->wrong = record->number;
+			return;
+		}
 	}
-	check_shown("a reader", record);
+	check_durable("a reader", record);
+	check_same("a reader", record);
+}
+
+void check_seen_all(unsigned number)
+{
+	if (number != 0 && find(number)->wrong != 0)
+		world_fail("a reader has shown a wrong record %llu, and tells of no damage",
+			   (unsigned long long)find(number)->wrong);
 }
 
 /* --- one pass over everything */
@@ -92,7 +121,8 @@ void check_whole_record(const struct check_record *record)
 		world_fail("the whole journal: record %llu comes after record %llu",
 			   (unsigned long long)record->number,
 			   (unsigned long long)seen.whole_last);
-	check_shown("the whole journal", record);
+	check_durable("the whole journal", record);
+	check_same("the whole journal", record);
 	seen.whole_last = record->number;
 	seen.whole_count++;
 }

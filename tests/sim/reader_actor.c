@@ -57,6 +57,8 @@ static int reader_main(void *argument)
 			actor->shown = record.number;
 			continue;
 		}
+		if (result == 0)
+			check_seen_all(actor->pass);
 		if (result == 0 && !actor->follows)
 			break;
 		if (reader != NULL)
