@@ -207,9 +207,10 @@ static void banner(struct server *server)
 	notes_banner(&server->notes, "memory",
 		     "memory %s (%s): journal %s, %" PRIu32
 		     " connections %s, receive buffers %s, large messages %s",
-		     text_size(plan->total, total), io_backend(server->io), text_size(plan->journal, a),
-		     server->session_count, text_size(plan->sessions, b),
-		     text_size(plan->receive, c), text_size(plan->large_budget, d));
+		     text_size(plan->total, total), io_backend(server->io),
+		     text_size(plan->journal, a), server->session_count,
+		     text_size(plan->sessions, b), text_size(plan->receive, c),
+		     text_size(plan->large_budget, d));
 }
 
 static int start(struct server *server, struct failure *why)
