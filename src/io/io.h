@@ -23,6 +23,7 @@
 struct io;
 typedef uint32_t io_socket; /* also for listeners and adopted descriptors */
 
+enum { IO_SOCKET_SIZE = 48 }; /* memory that is kept for each, at most */
 enum { IO_PATH_SIZE = 108 };
 
 /* Where to listen or connect. */

@@ -18,44 +18,72 @@
 
 /* --- lists */
 
-void link_init(struct link *head)
+static struct slot *slot_at(const struct loop *loop, uint32_t handle)
 {
-	head->previous = head->next = head;
+	return &loop->slots[handle - 1];
 }
 
-bool link_is_empty(const struct link *head)
+/* The lists of turns are only taken from at the front. */
+static void turn_add(struct loop *loop, struct slot_list *list, struct slot *slot)
 {
-	return head->next == head;
+	uint32_t handle = loop_handle(loop, slot);
+
+	slot->in_turn = true;
+	slot->turn_next = 0;
+	if (list->last)
+		slot_at(loop, list->last)->turn_next = handle;
+	else
+		list->first = handle;
+	list->last = handle;
 }
 
-void link_add(struct link *head, struct link *link)
+/* It stays `in_turn`: what becomes pending of it meanwhile is found when it has been looked at. */
+static struct slot *turn_take(struct loop *loop, struct slot_list *list)
 {
-	must(link->next == NULL);
-	link->previous = head->previous;
-	link->next = head;
-	head->previous->next = link;
-	head->previous = link;
+	struct slot *slot = slot_at(loop, list->first);
+
+	list->first = slot->turn_next;
+	if (!list->first)
+		list->last = 0;
+	return slot;
 }
 
-void link_remove(struct link *link)
+static struct slot_list *waiting_list(struct loop *loop, const struct slot *slot)
 {
-	if (!link->next)
+	return slot->kind == SLOT_LISTENER ? &loop->listeners : &loop->starved;
+}
+
+void loop_waiting_add(struct loop *loop, struct slot *slot)
+{
+	struct slot_list *list = waiting_list(loop, slot);
+	uint32_t handle = loop_handle(loop, slot);
+
+	must(!slot->is_waiting && !slot->has_buffer);
+	slot->is_waiting = true;
+	slot->waiting.previous = list->last;
+	slot->waiting.next = 0;
+	if (list->last)
+		slot_at(loop, list->last)->waiting.next = handle;
+	else
+		list->first = handle;
+	list->last = handle;
+}
+
+void loop_waiting_remove(struct loop *loop, struct slot *slot)
+{
+	struct slot_list *list = waiting_list(loop, slot);
+
+	if (!slot->is_waiting)
 		return;
-	link->previous->next = link->next;
-	link->next->previous = link->previous;
-	link->previous = link->next = NULL;
-}
-
-/* All of `from` to the empty `to`. */
-static void link_move_all(struct link *from, struct link *to)
-{
-	must(link_is_empty(to));
-	if (link_is_empty(from))
-		return;
-	*to = *from;
-	to->next->previous = to;
-	to->previous->next = to;
-	link_init(from);
+	slot->is_waiting = false;
+	if (slot->waiting.previous)
+		slot_at(loop, slot->waiting.previous)->waiting.next = slot->waiting.next;
+	else
+		list->first = slot->waiting.next;
+	if (slot->waiting.next)
+		slot_at(loop, slot->waiting.next)->waiting.previous = slot->waiting.previous;
+	else
+		list->last = slot->waiting.previous;
 }
 
 /* --- the table */
@@ -94,7 +122,7 @@ void loop_slot_free(struct loop *loop, struct slot *slot)
 {
 	bool was_full = loop->slots_free == 0;
 
-	must(!slot->turn.next && !slot->waiting.next && !slot->buffer);
+	must(!slot->pending && !slot->later && !slot->is_waiting && !slot->has_buffer);
 	slot->kind = SLOT_FREE;
 	slot->free_next = loop->free_first;
 	loop->free_first = loop_handle(loop, slot);
@@ -106,8 +134,8 @@ void loop_slot_free(struct loop *loop, struct slot *slot)
 void loop_later(struct loop *loop, struct slot *slot, unsigned pending)
 {
 	slot->later |= (uint8_t)pending;
-	if (!slot->turn.next)
-		link_add(&loop->later, &slot->turn);
+	if (!slot->in_turn)
+		turn_add(loop, &loop->later, slot);
 }
 
 /* --- what is watched, and what is told */
@@ -120,8 +148,8 @@ static uint16_t wanted(const struct loop *loop, const struct slot *slot)
 		return slot->armed && loop_may_accept(loop) ? POLLIN : 0;
 	if (slot->connecting)
 		return POLLOUT;
-	return (uint16_t)((slot->armed && !slot->waiting.next ? POLLIN : 0) |
-			  (slot->send.blocked ? POLLOUT : 0));
+	return (uint16_t)((slot->armed && !slot->is_waiting ? POLLIN : 0) |
+			  (slot->blocked ? POLLOUT : 0));
 }
 
 void loop_watch(struct loop *loop, struct slot *slot)
@@ -131,7 +159,7 @@ void loop_watch(struct loop *loop, struct slot *slot)
 	if (events == slot->watched)
 		return;
 	int error = epoll_watch(loop, slot, events);
-	slot->watched = error ? 0 : events;
+	slot->watched = error ? 0 : (uint8_t)events;
 	if (!error)
 		return;
 	if (error == -EPERM && slot->kind == SLOT_ADOPTED) {
@@ -191,7 +219,7 @@ void loop_report_written(struct loop *loop, struct io_write *write, int result)
 
 static bool has_events(const struct loop *loop)
 {
-	return !link_is_empty(&loop->later) || loop->written || loop->jobs_done ||
+	return loop->later.first || loop->written || loop->jobs_done ||
 	       loop->signals_ready;
 }
 
@@ -210,7 +238,7 @@ int loop_wait(struct io *io, uint64_t deadline_ns)
 {
 	struct loop *loop = loop_of(io);
 
-	must(link_is_empty(&loop->now) && !loop->written && !loop->jobs_done);
+	must(!loop->now.first && !loop->written && !loop->jobs_done);
 	do {
 		uint64_t until =
 			deadline_ns < loop->paused_until ? deadline_ns : loop->paused_until;
@@ -222,7 +250,8 @@ int loop_wait(struct io *io, uint64_t deadline_ns)
 			loop_accept_resume(loop);
 		}
 	} while (!has_events(loop) && loop->io.now_ns < deadline_ns);
-	link_move_all(&loop->later, &loop->now);
+	loop->now = loop->later;
+	loop->later = (struct slot_list){ 0 };
 	return 0;
 }
 
@@ -281,7 +310,7 @@ static bool next_of(struct loop *loop, struct slot *slot, struct io_event *ret)
 	/* Before what is received: the answer to something comes after it was sent. */
 	if (slot->pending & PENDING_SENT) {
 		slot->pending &= (uint8_t)~PENDING_SENT;
-		slot->send.busy = false;
+		slot->sending = false;
 		ret->kind = IO_SENT;
 		ret->result = slot->send.result;
 		return true;
@@ -307,17 +336,16 @@ bool loop_next(struct io *io, struct io_event *ret)
 	struct io_event event = { .result = 0 };
 	bool found = next_done(loop, &event);
 
-	while (!found && !link_is_empty(&loop->now)) {
-		struct slot *slot = LINK_SLOT(loop->now.next, turn);
-		link_remove(&slot->turn);
+	while (!found && loop->now.first) {
+		struct slot *slot = turn_take(loop, &loop->now);
 		if (!slot->pending) {
 			slot->pending = slot->later;
 			slot->later = 0;
 		}
 		found = next_of(loop, slot, &event);
-		link_remove(&slot->turn);
+		slot->in_turn = false;
 		if (slot->pending || slot->later)
-			link_add(slot->pending ? &loop->now : &loop->later, &slot->turn);
+			turn_add(loop, slot->pending ? &loop->now : &loop->later, slot);
 	}
 	if (found)
 		*ret = event;
@@ -438,10 +466,6 @@ int loop_create(const struct sleeper *sleeper, const struct io_config *config, s
 	loop->slots_max = loop->slots_free = config->sockets_max;
 	loop->paused_until = NEVER_NS;
 	loop->written_last = &loop->written;
-	link_init(&loop->now);
-	link_init(&loop->later);
-	link_init(&loop->starved);
-	link_init(&loop->listeners);
 	int error = set_up(loop, config);
 	if (error) {
 		loop_destroy(&loop->io);

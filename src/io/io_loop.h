@@ -21,17 +21,16 @@
 #define ROGER_IO_IO_LOOP_H
 
 #include <signal.h>
-#include <sys/uio.h>
 
 #include "io/io_backend.h"
 #include "io/io_pool.h"
 #include "io/io_socket.h"
 #include "io/io_worker.h"
 
-/* A place in a ring of them, whose head is one of them, too. next == NULL: in none. */
-struct link {
-	struct link *previous;
-	struct link *next;
+/* Slots by their handles; 0: none. */
+struct slot_list {
+	uint32_t first;
+	uint32_t last;
 };
 
 struct loop;
@@ -51,44 +50,49 @@ enum slot_pending {
 	PENDING_CLOSED = 8,
 };
 
-/* In the middle of sending. */
-struct slot_send {
-	struct iovec spans[IO_SPANS_MAX];
-	unsigned count;
-	int result;
-	bool busy;    /* io_send was called and IO_SENT not yet taken */
-	bool blocked; /* the kernel has no room: waits for it */
-	bool shut;    /* then shut the sending side */
-};
-
+/* A socket. Every idle connection has one, so it is small: what belongs to one state of it only shares its place. */
 struct slot {
-	struct link turn;    /* in loop.now or loop.later */
-	struct link waiting; /* streams: in loop.starved; listeners: in loop.listeners */
 	void *owner;
+	union {
+		struct {
+			const void *data; /* blocked: what is sent when the kernel has room */
+			uint32_t size;
+			int result; /* until IO_SENT is taken */
+		} send;
+		struct io_path_id path; /* listeners */
+		int connected;          /* until IO_CONNECTED is taken */
+		uint32_t free_next;
+	};
 	int descriptor;
+	uint32_t turn_next; /* in loop.now or loop.later */
+	union {
+		struct {
+			uint32_t previous;
+			uint32_t next;
+		} waiting;
+		uint32_t buffer; /* kept for this slot, which had to wait for one */
+	};
+	union {
+		int16_t broken; /* what a send or epoll found: receiving ends with it. -errno */
+		uint16_t accepts; /* listeners: how many more in this turn */
+	};
 	uint8_t kind;    /* enum slot_kind */
 	uint8_t pending; /* enum slot_pending: what this turn has still to deliver */
 	uint8_t later;   /* the same for the turn in which it is taken up next */
-	bool armed;
-	bool closing;
-	bool connecting;
-	bool ended;       /* the end or an error has been received */
-	bool hung;        /* the peer's end or an error is behind what can be received */
-	uint16_t watched; /* what epoll has been asked for: POLLIN, POLLOUT; 0: not in its set */
-	uint32_t buffer;  /* kept for this slot, which had to wait for one: number + 1 */
-	int broken;       /* what a send or epoll found: receiving ends with it. -errno */
-	union {
-		int connected; /* until IO_CONNECTED is taken */
-		uint32_t free_next;
-	};
-	union {
-		struct slot_send send;
-		struct {
-			unsigned budget; /* of accepts in this turn */
-			struct io_path_id path;
-		} listen;
-	};
+	uint8_t watched; /* what epoll has been asked for: POLLIN, POLLOUT; 0: not in its set */
+	bool in_turn : 1;    /* it is in loop.now or loop.later, or is being delivered */
+	bool is_waiting : 1; /* streams: in loop.starved; listeners: in loop.listeners */
+	bool has_buffer : 1;
+	bool armed : 1;
+	bool closing : 1;
+	bool connecting : 1;
+	bool ended : 1;   /* the end or an error has been received */
+	bool hung : 1;    /* the peer's end or an error is behind what can be received */
+	bool sending : 1; /* io_send was called and IO_SENT not yet taken */
+	bool blocked : 1; /* ... and the kernel has no room: waits for it */
+	bool shut : 1;    /* then shut the sending side */
 };
+_Static_assert(sizeof(struct slot) <= IO_SOCKET_SIZE, "what io.h says of it");
 
 /* What differs between the backends: where the loop sleeps, and how the journal's writes are made. */
 struct sleeper {
@@ -121,10 +125,10 @@ struct loop {
 	uint32_t slots_fresh; /* slots from here on have never been used */
 	uint32_t free_first;  /* handle of the first free one, 0 */
 
-	struct link now;
-	struct link later;
-	struct link starved; /* streams that have something to receive, but no buffer */
-	struct link listeners;
+	struct slot_list now;
+	struct slot_list later;
+	struct slot_list starved; /* streams that have something to receive, but no buffer */
+	struct slot_list listeners;
 	struct io_pool pool;
 
 	int spare;         /* a descriptor held back, -1: given up for now */
@@ -137,13 +141,6 @@ struct loop {
 	struct io_job *jobs_done;
 };
 
-#define LINK_SLOT(at, member) ((struct slot *)((char *)(at)-offsetof(struct slot, member)))
-
-void link_init(struct link *head);
-bool link_is_empty(const struct link *head);
-void link_add(struct link *head, struct link *link); /* at the tail; it is in no list */
-void link_remove(struct link *link);                 /* harmless when it is in none */
-
 static inline struct loop *loop_of(struct io *io)
 {
 	return (struct loop *)io;
@@ -153,6 +150,10 @@ io_socket loop_handle(const struct loop *loop, const struct slot *slot);
 
 /* The slot of a handle that is open (asserted). */
 struct slot *loop_slot(struct loop *loop, io_socket socket);
+
+/* Into loop.starved or loop.listeners, at the end; out of it (harmless when it is not there). */
+void loop_waiting_add(struct loop *loop, struct slot *slot);
+void loop_waiting_remove(struct loop *loop, struct slot *slot);
 
 /* A slot for a descriptor; NULL when all are in use. */
 struct slot *loop_slot_take(struct loop *loop, enum slot_kind kind, int descriptor, void *owner);

@@ -24,9 +24,9 @@ int loop_listen(struct io *io, const struct io_endpoint *at, void *owner, io_soc
 	if (error)
 		return error;
 	struct slot *slot = loop_slot_take(loop, SLOT_LISTENER, descriptor, owner);
-	slot->listen.path = path;
+	slot->path = path;
 	slot->armed = true;
-	link_add(&loop->listeners, &slot->waiting);
+	loop_waiting_add(loop, slot);
 	loop_watch(loop, slot);
 	*ret_socket = loop_handle(loop, slot);
 	return 0;
@@ -58,7 +58,7 @@ void loop_accept_try(struct loop *loop, struct slot *slot)
 void loop_accept_report(struct loop *loop, struct slot *slot)
 {
 	if (slot->armed && loop_may_accept(loop)) {
-		slot->listen.budget = ACCEPTS_PER_TURN;
+		slot->accepts = ACCEPTS_PER_TURN;
 		loop_later(loop, slot, PENDING_READABLE);
 	}
 }
@@ -85,8 +85,8 @@ void loop_accept_pause(struct loop *loop)
 
 void loop_accept_resume(struct loop *loop)
 {
-	for (struct link *at = loop->listeners.next; at != &loop->listeners; at = at->next)
-		loop_accept_try(loop, LINK_SLOT(at, waiting));
+	for (uint32_t at = loop->listeners.first; at; at = loop->slots[at - 1].waiting.next)
+		loop_accept_try(loop, &loop->slots[at - 1]);
 }
 
 bool loop_accept_next(struct loop *loop, struct slot *slot, struct io_event *ret)
@@ -97,11 +97,11 @@ bool loop_accept_next(struct loop *loop, struct slot *slot, struct io_event *ret
 	do {
 		if (!slot->armed || !loop_may_accept(loop))
 			return false;
-		if (slot->listen.budget == 0) {
+		if (slot->accepts == 0) {
 			loop_accept_report(loop, slot); /* go on in the next turn */
 			return false;
 		}
-		slot->listen.budget--;
+		slot->accepts--;
 		error = loop_spare_take(loop)
 				? io_socket_accept(slot->descriptor, &descriptor, &ret->peer)
 				: -EMFILE;

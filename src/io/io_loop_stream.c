@@ -64,13 +64,14 @@ int loop_adopt(struct io *io, int descriptor, void *owner, io_socket *ret_socket
 
 static void buffer_give_back(struct loop *loop, uint32_t buffer)
 {
-	if (link_is_empty(&loop->starved)) {
+	if (!loop->starved.first) {
 		io_pool_return(&loop->pool, buffer);
 		return;
 	}
-	struct slot *slot = LINK_SLOT(loop->starved.next, waiting);
-	link_remove(&slot->waiting);
-	slot->buffer = buffer + 1;
+	struct slot *slot = &loop->slots[loop->starved.first - 1];
+	loop_waiting_remove(loop, slot);
+	slot->buffer = buffer;
+	slot->has_buffer = true;
 	loop_later(loop, slot, PENDING_READABLE);
 }
 
@@ -84,19 +85,18 @@ void loop_buffer_return(struct io *io, uint32_t buffer)
 
 static void stop_waiting(struct loop *loop, struct slot *slot)
 {
-	link_remove(&slot->waiting);
-	if (slot->buffer) {
-		uint32_t buffer = slot->buffer - 1;
-		slot->buffer = 0;
-		buffer_give_back(loop, buffer);
+	loop_waiting_remove(loop, slot);
+	if (slot->has_buffer) {
+		slot->has_buffer = false;
+		buffer_give_back(loop, slot->buffer);
 	}
 }
 
 static bool buffer_take(struct loop *loop, struct slot *slot, uint32_t *ret_buffer)
 {
-	if (slot->buffer) {
-		*ret_buffer = slot->buffer - 1;
-		slot->buffer = 0;
+	if (slot->has_buffer) {
+		slot->has_buffer = false;
+		*ret_buffer = slot->buffer;
 		return true;
 	}
 	return io_pool_take(&loop->pool, ret_buffer);
@@ -165,10 +165,10 @@ bool loop_receive_next(struct loop *loop, struct slot *slot, struct io_event *re
 {
 	uint32_t buffer;
 
-	if (!slot->armed || slot->connecting || slot->waiting.next)
+	if (!slot->armed || slot->connecting || slot->is_waiting)
 		return false;
 	if (!buffer_take(loop, slot, &buffer)) {
-		link_add(&loop->starved, &slot->waiting);
+		loop_waiting_add(loop, slot);
 		return false;
 	}
 	uint8_t *data = io_pool_data(&loop->pool, buffer);
@@ -205,19 +205,19 @@ bool loop_readable(struct io *io, io_socket socket)
 
 static void send_done(struct loop *loop, struct slot *slot, int result)
 {
-	slot->send.blocked = false;
+	slot->blocked = false;
 	slot->send.result = result;
 	if (result < 0 && result != -EPIPE)
-		slot->broken = result;
-	if (slot->send.shut)
+		slot->broken = (int16_t)result;
+	if (slot->shut)
 		shutdown(slot->descriptor, SHUT_WR);
 	loop_later(loop, slot, PENDING_SENT);
 }
 
 /* False when the kernel has no room. */
-static bool send_try(struct loop *loop, struct slot *slot)
+static bool send_try(struct loop *loop, struct slot *slot, struct iovec *spans, unsigned span_count)
 {
-	struct msghdr message = { .msg_iov = slot->send.spans, .msg_iovlen = slot->send.count };
+	struct msghdr message = { .msg_iov = spans, .msg_iovlen = span_count };
 	ssize_t count;
 
 	do {
@@ -233,27 +233,33 @@ void loop_send(struct io *io, io_socket socket, const struct io_span *spans, uns
 {
 	struct loop *loop = loop_of(io);
 	struct slot *slot = loop_slot(loop, socket);
-	size_t size = 0;
+	struct iovec all[IO_SPANS_MAX];
+	unsigned used = 0;
 
-	must(slot->kind == SLOT_STREAM && !slot->connecting && !slot->send.busy);
+	must(slot->kind == SLOT_STREAM && !slot->connecting && !slot->sending);
+	must(count <= IO_SPANS_MAX);
 	for (unsigned i = 0; i < count; i++) {
-		slot->send.spans[i].iov_base = (void *)(uintptr_t)spans[i].data;
-		slot->send.spans[i].iov_len = spans[i].size;
-		size += spans[i].size;
+		if (spans[i].size)
+			all[used++] = (struct iovec){ (void *)(uintptr_t)spans[i].data,
+						      spans[i].size };
 	}
-	must(size > 0);
-	slot->send.count = count;
-	slot->send.busy = true;
-	if (!send_try(loop, slot)) {
-		slot->send.blocked = true;
-		loop_watch(loop, slot);
-	}
+	must(used > 0);
+	slot->sending = true;
+	if (send_try(loop, slot, all, used))
+		return;
+	/* Only the first span is kept: IO_SENT may say less than was given. */
+	slot->send.data = all[0].iov_base;
+	slot->send.size = all[0].iov_len < INT32_MAX ? (uint32_t)all[0].iov_len : INT32_MAX;
+	slot->blocked = true;
+	loop_watch(loop, slot);
 }
 
 void loop_send_report(struct loop *loop, struct slot *slot)
 {
-	if (slot->send.blocked)
-		(void)send_try(loop, slot);
+	struct iovec kept = { (void *)(uintptr_t)slot->send.data, slot->send.size };
+
+	if (slot->blocked)
+		(void)send_try(loop, slot, &kept, 1);
 }
 
 void loop_shutdown(struct io *io, io_socket socket)
@@ -261,8 +267,8 @@ void loop_shutdown(struct io *io, io_socket socket)
 	struct slot *slot = loop_slot(loop_of(io), socket);
 
 	must(slot->kind == SLOT_STREAM);
-	if (slot->send.blocked)
-		slot->send.shut = true;
+	if (slot->blocked)
+		slot->shut = true;
 	else
 		shutdown(slot->descriptor, SHUT_WR); /* fails when the connection is gone */
 }
@@ -270,10 +276,10 @@ void loop_shutdown(struct io *io, io_socket socket)
 /* Nothing will be told of it any more. */
 void loop_broken(struct loop *loop, struct slot *slot, int error)
 {
-	slot->broken = error;
+	slot->broken = (int16_t)error;
 	if (slot->connecting)
 		connect_done(loop, slot, error);
-	if (slot->send.blocked)
+	if (slot->blocked)
 		send_done(loop, slot, error);
 	if (slot->armed)
 		loop_later(loop, slot, PENDING_READABLE);
@@ -290,7 +296,7 @@ void loop_close(struct io *io, io_socket socket, bool reset)
 	slot->armed = false;
 	stop_waiting(loop, slot);
 	if (slot->kind == SLOT_LISTENER)
-		io_socket_path_remove(slot->descriptor, slot->listen.path);
+		io_socket_path_remove(slot->descriptor, slot->path);
 	else if (reset && slot->kind == SLOT_STREAM)
 		io_socket_reset(slot->descriptor);
 	if (slot->kind == SLOT_ADOPTED || slot->kind == SLOT_FILE)

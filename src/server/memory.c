@@ -14,8 +14,6 @@ enum {
 	GATE_MIN = 1024,
 	/* More receive buffers than this are never in use at once in one turn. */
 	BUFFERS_MAX = 4096,
-	/* What the io door keeps for a socket, about. */
-	SOCKET_SIZE = 128,
 	/* Around a plain message in its piece: line ends. */
 	LARGE_ROOM = 64,
 };
@@ -23,7 +21,7 @@ enum {
 static uint64_t session_size(void)
 {
 	return sizeof(struct session) + PARTIAL_SMALL_SIZE + OUTPUT_SLOT_SIZE + TIMERS_ITEM_SIZE +
-	       FENCE_ITEM_SIZE + GATE_ENTRIES * sizeof(struct gate_entry) + SOCKET_SIZE;
+	       FENCE_ITEM_SIZE + GATE_ENTRIES * sizeof(struct gate_entry) + IO_SOCKET_SIZE;
 }
 
 int memory_plan(const struct server_config *config, uint32_t connections, unsigned writes_max,
