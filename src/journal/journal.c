@@ -197,6 +197,8 @@ int journal_stream_open(struct journal *j, const struct stream_id *id, bool ephe
 		at = streams_take(&j->streams, id, ephemeral);
 		if (at == STREAM_NONE)
 			return -EBUSY;
+	} else if (j->streams.entries[at].last_seq == 0) {
+		j->streams.entries[at].ephemeral = ephemeral; /* the session that it was taken for has sent nothing */
 	}
 	j->streams.entries[at].open_count++;
 	j->streams.entries[at].epoch = ++j->epoch;

@@ -66,7 +66,7 @@ uint64_t journal_memory(const struct journal_config *config, unsigned writes_max
 /* --- streams */
 
 struct journal_stream {
-	uint32_t entry;
+	uint32_t entry; /* below streams_max + connections_max; the same for all that have the stream open at once */
 	uint64_t epoch; /* 0: none */
 };
 

@@ -86,6 +86,29 @@ static void test_order_and_fences(void **state)
 	kill_it(j);
 }
 
+/* Two sessions at once, and no message yet: whether the stream is ephemeral is what the newer one says. */
+static void test_newest_says_if_ephemeral(void **state)
+{
+	struct journal *j = open_it();
+	struct stream_state s;
+	struct journal_stream older = open_ephemeral(j, "a", &s), newer;
+
+	(void)state;
+	assert_true(s.ephemeral);
+	newer = open_stream(j, "a", &s);
+	assert_int_equal(newer.entry, older.entry);
+	assert_false(s.ephemeral);
+	journal_stream_close(j, older);
+	assert_int_equal(append(j, "a", newer, 1, 1, NULL), 0);
+	settle(j);
+	assert_int_equal(journal_stream_forget(j, newer), -EPERM);
+	older = open_ephemeral(j, "a", &s); /* now it has one: it stays what it was */
+	assert_false(s.ephemeral);
+	journal_stream_close(j, newer);
+	journal_stream_close(j, older);
+	kill_it(j);
+}
+
 static void test_gap_survives(void **state)
 {
 	struct journal *j = open_it();
@@ -499,6 +522,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ROW(durable_only_when_written),
 		ROW(order_and_fences),
+		ROW(newest_says_if_ephemeral),
 		ROW(gap_survives),
 		ROW(staging_full),
 		ROW(failed_write_is_final),

@@ -21,7 +21,7 @@ enum {
 static uint64_t session_size(void)
 {
 	return sizeof(struct session) + PARTIAL_SMALL_SIZE + OUTPUT_SLOT_SIZE + TIMERS_ITEM_SIZE +
-	       FENCE_ITEM_SIZE + GATE_ENTRIES * sizeof(struct gate_entry) + IO_SOCKET_SIZE;
+	       GATE_ENTRIES * sizeof(struct gate_entry) + IO_SOCKET_SIZE;
 }
 
 int memory_plan(const struct server_config *config, uint32_t connections, unsigned writes_max,
@@ -39,7 +39,9 @@ int memory_plan(const struct server_config *config, uint32_t connections, unsign
 	plan.gate_capacity = GATE_ENTRIES * connections;
 	if (plan.gate_capacity < GATE_MIN)
 		plan.gate_capacity = GATE_MIN;
-	plan.sessions = session_size() * connections + GATE_MIN * sizeof(struct gate_entry);
+	plan.stream_entries = config->journal.streams_max + connections;
+	plan.sessions = session_size() * connections + GATE_MIN * sizeof(struct gate_entry) +
+			(uint64_t)plan.stream_entries * FENCE_ENTRY_SIZE;
 	receive_min = RECEIVE_BUFFERS_MIN * 2 * RECEIVE_BUFFER_SIZE;
 
 	fixed = plan.journal + plan.sessions;

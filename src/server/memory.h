@@ -20,6 +20,7 @@ struct memory_plan {
 	uint32_t buffer_count; /* receive buffers */
 	uint32_t medium_count;
 	uint32_t gate_capacity;
+	uint32_t stream_entries; /* of the journal's table: of the fence, too */
 };
 
 /* The plan for `connections` connections; writes_max: io_writes_max. -EINVAL with *why (exit 64) when --memory is too small. */

@@ -106,10 +106,8 @@ static int make_plan(struct server *server, uint32_t connections, struct failure
 static int allocate(struct server *server, uint32_t connections, struct failure *why)
 {
 	const struct memory_plan *plan = &server->plan;
-	uint64_t secret[2];
 	int r;
 
-	random_bytes(secret, sizeof(secret));
 	server->session_count = connections;
 	server->sessions = calloc(connections, sizeof(*server->sessions));
 	r = server->sessions ? 0 : -ENOMEM;
@@ -119,7 +117,7 @@ static int allocate(struct server *server, uint32_t connections, struct failure 
 		r = input_pools_init(&server->pools, connections, plan->medium_count,
 				     plan->large_budget, plan->large_size);
 	if (!r)
-		r = fence_init(&server->fence, connections, secret);
+		r = fence_init(&server->fence, plan->stream_entries);
 	if (!r)
 		r = gate_init(&server->gate, plan->gate_capacity);
 	if (!r)

@@ -152,7 +152,8 @@ static void end_service(struct server *server, struct session *s)
 	session_dequeue(server, s);
 	drop_input(server, s);
 	if (s->flags & FLAG_STREAM) {
-		fence_remove(&server->fence, session_index(server, s));
+		fence_remove(&server->fence, s->native.stream.entry,
+			     session_index(server, s));
 		journal_stream_close(server->journal, s->native.stream);
 	}
 	s->flags &= (uint16_t) ~(FLAG_STREAM | FLAG_PARTIAL | FLAG_RUN);

@@ -5,9 +5,10 @@
 #include "server/room.h"
 
 /* The session that had the stream until now hears of it and goes; what it had not appended is dropped. */
-static void fence_older(struct server *server, struct session *s, const struct stream_id *id)
+static void fence_older(struct server *server, struct session *s)
 {
-	uint32_t older = fence_put(&server->fence, id, session_index(server, s));
+	uint32_t older = fence_put(&server->fence, s->native.stream.entry,
+				   session_index(server, s));
 
 	if (older == FENCE_NONE || MUTANT(12) ||
 	    (MUTANT(10) && server->sessions[older].appended_seq == 0))
@@ -46,14 +47,12 @@ int session_hello(struct server *server, struct session *s, const struct wire_ev
 		server->gate_was_full = true;
 		return -ENOBUFS;
 	}
-	fence_older(server, s, &hello->stream);
 	r = journal_stream_open(server->journal, &hello->stream, hello->flags & HELLO_EPHEMERAL,
 				&s->native.stream, &state);
-	if (r) {
-		fence_remove(&server->fence, session_index(server, s));
+	if (r)
 		return r;
-	}
 	s->flags |= hello->flags & HELLO_EPHEMERAL ? FLAG_STREAM | FLAG_EPHEMERAL : FLAG_STREAM;
+	fence_older(server, s);
 	s->native.writer = hello->writer;
 	if (!choose_next(server, s, hello, &state, &next, &s->h))
 		return 0;

@@ -11,8 +11,7 @@ int timers_init(struct timers *timers, uint32_t item_count)
 	*timers = (struct timers){ .item_count = item_count };
 	timers->heap = calloc(item_count, sizeof(*timers->heap));
 	timers->position = calloc(item_count, sizeof(*timers->position));
-	timers->due_ns = calloc(item_count, sizeof(*timers->due_ns));
-	if (timers->heap && timers->position && timers->due_ns)
+	if (timers->heap && timers->position)
 		return 0;
 	timers_deinit(timers);
 	return -ENOMEM;
@@ -22,7 +21,6 @@ void timers_deinit(struct timers *timers)
 {
 	free(timers->heap);
 	free(timers->position);
-	free(timers->due_ns);
 	*timers = (struct timers){ 0 };
 }
 
@@ -78,10 +76,10 @@ static void drop(struct timers *timers, uint32_t at)
 
 void timers_set(struct timers *timers, uint32_t item, uint64_t when_ns)
 {
-	uint32_t position = timers->position[item];
+	struct timer_node node = { when_ns, when_ns, item };
 
 	must(item < timers->item_count);
-	timers->due_ns[item] = when_ns;
+	uint32_t position = timers->position[item];
 	if (when_ns == NEVER_NS) {
 		/* Left in the heap it would wake a sleeping server once for nothing: ten thousand of them would. */
 		if (position)
@@ -89,9 +87,11 @@ void timers_set(struct timers *timers, uint32_t item, uint64_t when_ns)
 		return;
 	}
 	if (!position)
-		move_up(timers, timers->count++, (struct timer_node){ when_ns, item });
+		move_up(timers, timers->count++, node);
 	else if (when_ns < timers->heap[position - 1].when_ns)
-		move_up(timers, position - 1, (struct timer_node){ when_ns, item });
+		move_up(timers, position - 1, node);
+	else
+		timers->heap[position - 1].due_ns = when_ns;
 }
 
 uint64_t timers_next(const struct timers *timers)
@@ -102,16 +102,15 @@ uint64_t timers_next(const struct timers *timers)
 bool timers_due(struct timers *timers, uint64_t now_ns, uint32_t *ret_item)
 {
 	while (timers->count && timers->heap[0].when_ns <= now_ns) {
-		uint32_t item = timers->heap[0].item;
-		uint64_t due_ns = timers->due_ns[item];
+		struct timer_node node = timers->heap[0];
 
-		if (due_ns > now_ns) {
-			move_down(timers, 0, (struct timer_node){ due_ns, item });
+		if (node.due_ns > now_ns) {
+			node.when_ns = node.due_ns;
+			move_down(timers, 0, node);
 			continue;
 		}
 		drop(timers, 0);
-		timers->due_ns[item] = NEVER_NS;
-		*ret_item = item;
+		*ret_item = node.item;
 		return true;
 	}
 	return false;

@@ -10,20 +10,20 @@
 #include <stdint.h>
 
 struct timer_node {
-	uint64_t when_ns; /* never later than due_ns of its item */
+	uint64_t when_ns; /* its place in the heap: never later than due_ns */
+	uint64_t due_ns;  /* the item's deadline */
 	uint32_t item;
 };
 
 struct timers {
 	struct timer_node *heap;
 	uint32_t *position; /* of each item in the heap, + 1; 0: it is not there */
-	uint64_t *due_ns;   /* of each item: its deadline */
 	uint32_t count;     /* nodes in the heap */
 	uint32_t item_count;
 };
 
 /* Bytes of memory that an item takes. */
-enum { TIMERS_ITEM_SIZE = sizeof(struct timer_node) + sizeof(uint32_t) + sizeof(uint64_t) };
+enum { TIMERS_ITEM_SIZE = sizeof(struct timer_node) + sizeof(uint32_t) };
 
 /* Items are 0 .. item_count - 1, none with a deadline. 0 or -ENOMEM. */
 int timers_init(struct timers *timers, uint32_t item_count);
