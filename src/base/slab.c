@@ -59,3 +59,8 @@ void slab_release(struct slab *slab, void *piece)
 	slab->free_list = piece;
 	slab->used--;
 }
+
+uint32_t slab_number(const struct slab *slab, const void *piece)
+{
+	return (uint32_t)((size_t)((const uint8_t *)piece - slab->memory) / slab->piece_size) + 1;
+}

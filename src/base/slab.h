@@ -23,4 +23,12 @@ void slab_deinit(struct slab *slab);
 void *slab_acquire(struct slab *slab);
 void slab_release(struct slab *slab, void *piece);
 
+/* A piece that is out by a number, for those who have many: 1 ... count; 0 is NULL. */
+uint32_t slab_number(const struct slab *slab, const void *piece);
+
+static inline void *slab_piece(const struct slab *slab, uint32_t number)
+{
+	return number ? slab->memory + slab->piece_size * (number - 1) : NULL;
+}
+
 #endif

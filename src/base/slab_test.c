@@ -20,9 +20,12 @@ static void all_pieces_are_distinct(void **state)
 			assert_non_null(pieces[i]);
 			assert_int_equal((uintptr_t)pieces[i] % 16, 0);
 			assert_int_equal(slab.used, i + 1);
+			assert_int_equal(slab_number(&slab, pieces[i]), i + 1);
+			assert_ptr_equal(slab_piece(&slab, i + 1), pieces[i]);
 			memset(pieces[i], (int)i, sizes[s]);
 		}
 		assert_null(slab_acquire(&slab));
+		assert_null(slab_piece(&slab, 0));
 		assert_int_equal(slab.used, 20);
 		for (unsigned i = 0; i < 20; i++)
 			for (size_t b = 0; b < sizes[s]; b++)

@@ -13,7 +13,7 @@ static void welcome(struct server *server, struct session *s, struct wire_reply 
 	struct stream_state state;
 
 	/* Nothing can have been appended since HELLO: it has fenced all others. */
-	journal_stream_state(server->journal, s->native.stream, &state);
+	journal_stream_state(server->journal, session_stream(s), &state);
 	*w = (struct wire_welcome){
 		.flags = server->not_durable ? WELCOME_NOT_DURABLE : 0,
 		.message_max = server->config->journal.message_max,
@@ -27,7 +27,7 @@ static void welcome(struct server *server, struct session *s, struct wire_reply 
 	reply->kind = REPLY_WELCOME;
 	s->wants &= (uint8_t)~WANT_WELCOME;
 	s->state = SESSION_RUNNING;
-	if (s->queue == QUEUE_NONE && (input_size(&s->input) || (s->flags & FLAG_ENDED)))
+	if (s->queue == QUEUE_NONE && (session_bytes(server, s) || (s->flags & FLAG_ENDED)))
 		session_enqueue(server, s, QUEUE_READY, false);
 }
 
@@ -93,8 +93,10 @@ static bool pick(struct server *server, struct session *s, struct wire_reply *re
 
 static void send_out(struct server *server, struct session *s)
 {
-	struct io_span span = { s->out + s->out_sent, s->out_size - s->out_sent };
+	struct session_output *out = slab_piece(&server->outputs, s->output);
+	struct io_span span = { out->bytes + out->sent, out->size - out->sent };
 
+	out->taken_ns = io_now(server->io);
 	io_send(server->io, s->socket, &span, 1);
 }
 
@@ -106,11 +108,10 @@ static void fall_silent(struct server *server, struct session *s)
 			io_shutdown(server->io, s->socket);
 		s->flags |= FLAG_SHUT;
 	}
-	if ((s->flags & FLAG_RUN) && s->plain.record_from > s->plain.record_last) {
+	if ((s->flags & FLAG_RUN) && s->sent_seq == s->appended_seq) {
 		s->flags &= (uint16_t)~FLAG_RUN;
-		s->sent_seq = s->appended_seq;
 		if (s->state == SESSION_RUNNING && s->queue == QUEUE_NONE &&
-		    (input_size(&s->input) || (s->flags & FLAG_ENDED)))
+		    (session_bytes(server, s) || (s->flags & FLAG_ENDED)))
 			session_enqueue(server, s, QUEUE_READY, false);
 	}
 }
@@ -118,42 +119,47 @@ static void fall_silent(struct server *server, struct session *s)
 void session_answer(struct server *server, struct session *s)
 {
 	struct wire_reply reply = { .kind = REPLY_WAIT };
+	struct session_output *out;
 	size_t size;
 
 	/* Of a journal that has failed nothing more is told, not even what had been durable before: the server ends with this turn. */
-	if (s->out || journal_failed(server->journal))
+	if (s->output || journal_failed(server->journal))
 		return;
 	if (!pick(server, s, &reply)) {
 		fall_silent(server, s);
 		return;
 	}
-	s->out = slab_acquire(&server->outputs);
-	must(s->out); /* one for each session */
-	size = wire_reply(&s->wire, &reply, s->out, OUTPUT_SLOT_SIZE);
+	out = slab_acquire(&server->outputs);
+	must(out); /* one for each session */
+	s->output = slab_number(&server->outputs, out);
+	size = wire_reply(&s->wire, &reply, out->bytes, OUTPUT_SLOT_SIZE);
 	must(size > 0 && size <= OUTPUT_SLOT_SIZE);
-	if (s->protocol == PROTOCOL_LINE)
+	if (s->protocol == PROTOCOL_LINE) {
+		s->sent_seq += reply.record_from - s->plain.record_from; /* one record a line, in a row */
 		s->plain.record_from = reply.record_from;
+		must(s->sent_seq <= s->durable_seq);
+	}
 	s->flags |= FLAG_OPENED;
-	s->out_size = (uint32_t)size;
-	s->out_sent = 0;
-	s->out_ns = io_now(server->io);
+	out->size = (uint32_t)size;
+	out->sent = 0;
 	send_out(server, s);
 }
 
 void session_sent(struct server *server, struct session *s, int result)
 {
-	if (result > 0 && (s->out_sent += (uint32_t)result) < s->out_size) {
-		s->out_ns = io_now(server->io);
+	struct session_output *out = slab_piece(&server->outputs, s->output);
+
+	if (result > 0 && (out->sent += (uint32_t)result) < out->size) {
 		send_out(server, s);
 		return;
 	}
-	slab_release(&server->outputs, s->out);
-	s->out = NULL;
+	slab_release(&server->outputs, out);
+	s->output = 0;
 	if (result <= 0) {
 		s->wants = 0;
 		s->flags |= FLAG_ENDED | FLAG_BROKEN;
 		/* raw: what has been read is stored, though nobody is there to hear of it. */
-		if (s->protocol != PROTOCOL_RAW || !input_size(&s->input))
+		if (s->protocol != PROTOCOL_RAW || !session_bytes(server, s))
 			session_close(server, s, true);
 		else
 			session_update(server, s);
@@ -168,7 +174,7 @@ void session_sent(struct server *server, struct session *s, int result)
 void session_raw_answer(struct server *server, struct session *s)
 {
 	if ((s->state != SESSION_RUNNING && s->state != SESSION_ENDING) ||
-	    (s->flags & FLAG_BROKEN) || s->queue != QUEUE_NONE || input_size(&s->input) ||
+	    (s->flags & FLAG_BROKEN) || s->queue != QUEUE_NONE || session_bytes(server, s) ||
 	    !s->appended_seq || s->durable_seq != s->appended_seq)
 		return;
 	/* What is readable arrived before the answer, so it belongs to what the answer covers. */

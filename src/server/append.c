@@ -20,6 +20,7 @@ static void hold_ack(struct server *server, struct session *s, uint64_t record)
 	struct gate_entry entry = { session_index(server, s), s->generation, record,
 				    s->appended_seq };
 
+	must(!s->fault); /* it has the place of gate_position */
 	s->gate_position = gate_hold(&server->gate, entry, journal_commit(server->journal),
 				     s->gate_position);
 }
@@ -49,10 +50,10 @@ int session_append_frames(struct server *server, struct session *s,
 			  const struct wire_event *event)
 {
 	struct journal_batch batch = {
-		.stream = s->native.stream,
+		.stream = session_stream(s),
 		.first_seq = event->first_seq,
 		.count = event->count,
-		.h_before = s->h,
+		.h_before = event->h_before,
 		.h_after = event->h_after,
 		.gap = s->flags & FLAG_GAP,
 		.ephemeral = s->flags & FLAG_EPHEMERAL,
@@ -73,7 +74,6 @@ int session_append_frames(struct server *server, struct session *s,
 	must(event->first_seq == s->appended_seq + 1);
 	server->appended = true;
 	s->flags &= (uint16_t)~FLAG_GAP;
-	s->h = event->h_after;
 	s->appended_seq += event->count;
 	hold_ack(server, s, record);
 	note_frames(server, s, event);
@@ -118,7 +118,6 @@ int session_append_message(struct server *server, struct session *s,
 		if (!(s->flags & FLAG_RUN))
 			s->plain.record_from = record;
 		s->flags |= FLAG_RUN;
-		s->plain.record_last = record;
 	}
 	if (s->state != SESSION_LINGERING)
 		hold_ack(server, s, record);

@@ -27,7 +27,7 @@ void drain_begin(struct server *server)
 		}
 		/* What may have become the preface will not any more. */
 		if (s->state == SESSION_OPENING && s->protocol == PROTOCOL_NONE &&
-		    s->queue == QUEUE_NONE && input_size(&s->input))
+		    s->queue == QUEUE_NONE && session_bytes(server, s))
 			session_take_as_raw(server, s);
 		session_update(server, s);
 	}
@@ -55,7 +55,7 @@ bool drain_is_owing(const struct server *server)
 		if (s->state == SESSION_FREE || s->state == SESSION_CLOSING)
 			continue;
 		if (s->queue != QUEUE_NONE || (s->flags & FLAG_STUCK) ||
-		    (s->protocol == PROTOCOL_RAW && input_size(&s->input)))
+		    (s->protocol == PROTOCOL_RAW && session_bytes(server, s)))
 			return true;
 	}
 	return false;

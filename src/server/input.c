@@ -83,6 +83,11 @@ size_t input_size(const struct input *in)
 	return held_size(in) + in->fresh_size;
 }
 
+bool input_is_empty(const struct input *in)
+{
+	return in->place == INPUT_NOWHERE && !in->has_fresh;
+}
+
 /* Copy up to `size` fresh bytes behind the held ones. */
 static void take(struct input *in, size_t room, size_t size)
 {

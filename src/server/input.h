@@ -72,6 +72,9 @@ void input_receive(struct input *in, const uint8_t *data, size_t size, uint32_t 
 /* How many bytes there are. */
 size_t input_size(const struct input *in);
 
+/* There is nothing: no bytes, no piece, no buffer that is lent to us. */
+bool input_is_empty(const struct input *in);
+
 /* The front of the bytes, in one piece; at least `need` of them when there are so many and input_grow has made the room. */
 void input_view(struct input *in, const struct input_pools *pools, size_t need,
 		struct input_view *ret);

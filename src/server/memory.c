@@ -20,7 +20,8 @@ enum {
 
 static uint64_t session_size(void)
 {
-	return sizeof(struct session) + PARTIAL_SMALL_SIZE + OUTPUT_SLOT_SIZE + TIMERS_ITEM_SIZE +
+	return sizeof(struct session) + sizeof(struct session_input) + PARTIAL_SMALL_SIZE +
+	       sizeof(struct session_output) + TIMERS_ITEM_SIZE +
 	       GATE_ENTRIES * sizeof(struct gate_entry) + IO_SOCKET_SIZE;
 }
 

@@ -78,7 +78,7 @@ static void says_what_it_needs(void **state)
 static void a_session_is_small(void **state)
 {
 	(void)state;
-	assert_true(sizeof(struct session) <= 256);
+	assert_true(sizeof(struct session) <= 160);
 }
 
 int main(void)

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "base/must.h"
 #include "server/room.h"
 
 enum { LINE_ROOM = 16 }; /* around a plain message: line ends */
@@ -13,20 +14,59 @@ static void note_dropped(struct server *server, struct session *s, size_t size)
 		   size == 1 ? "" : "s");
 }
 
+/* --- its bytes */
+
+/* NULL: there are none. */
+static struct session_input *input_of(struct server *server, const struct session *s)
+{
+	return slab_piece(&server->inputs, s->input);
+}
+
+static struct session_input *input_make(struct server *server, struct session *s)
+{
+	struct session_input *in = slab_acquire(&server->inputs);
+
+	must(in); /* one for each session */
+	*in = (struct session_input){ 0 };
+	s->input = slab_number(&server->inputs, in);
+	return in;
+}
+
+static void input_give_back(struct server *server, struct session *s)
+{
+	struct session_input *in = input_of(server, s);
+
+	if (!in || !input_is_empty(&in->input))
+		return;
+	slab_release(&server->inputs, in);
+	s->input = 0;
+}
+
+void session_consume(struct server *server, struct session *s, size_t size)
+{
+	struct session_input *in = input_of(server, s);
+
+	must(in || size == 0);
+	if (!in)
+		return;
+	input_consume(&in->input, &server->pools, size);
+	in->need = 0;
+}
+
 /* --- events of wire; each returns whether to look for the next one */
 
 static void accept_event(struct server *server, struct session *s, const struct wire_event *event)
 {
 	wire_accept(&s->wire, event);
-	input_consume(&s->input, &server->pools, event->consumed);
-	s->need = 0;
+	session_consume(server, s, event->consumed);
 }
 
-static struct input_wish wish_of(struct server *server, const struct session *s)
+static struct input_wish wish_of(struct server *server, const struct session *s,
+				 const struct session_input *in)
 {
 	return (struct input_wish){
-		.need = s->need,
-		.reserve = session_is_native(s) ? s->need
+		.need = in->need,
+		.reserve = session_is_native(s) ? in->need
 						: server->config->journal.message_max + LINE_ROOM,
 		.session = session_index(server, s),
 		.now_ns = io_now(server->io),
@@ -37,13 +77,16 @@ static struct input_wish wish_of(struct server *server, const struct session *s)
 static bool on_more(struct server *server, struct session *s, const struct wire_event *event,
 		    bool whole)
 {
+	struct session_input *in = input_of(server, s);
 	struct input_wish wish;
 
-	s->need = event->need < UINT32_MAX ? (uint32_t)event->need : UINT32_MAX;
+	if (!in)
+		return false;
+	in->need = event->need < UINT32_MAX ? (uint32_t)event->need : UINT32_MAX;
 	if (whole)
 		return false;
-	wish = wish_of(server, s);
-	return input_grow(&s->input, &server->pools, &wish) == 0;
+	wish = wish_of(server, s, in);
+	return input_grow(&in->input, &server->pools, &wish) == 0;
 }
 
 /* The journal takes it later, or not at all. */
@@ -105,7 +148,7 @@ static bool on_bye(struct server *server, struct session *s, const struct wire_e
 	if (r)
 		return on_not_appended(server, s, event, r);
 	accept_event(server, s, event);
-	if (!input_size(&s->input)) /* else there is something behind it, which wire refuses */
+	if (!session_bytes(server, s)) /* else there is something behind it, which wire refuses */
 		s->state = SESSION_ENDING;
 	return true;
 }
@@ -114,7 +157,7 @@ static bool on_end(struct server *server, struct session *s, const struct wire_e
 {
 	if (event->size)
 		note_dropped(server, s, event->size);
-	input_consume(&s->input, &server->pools, input_size(&s->input));
+	session_consume(server, s, session_bytes(server, s));
 	if (s->state != SESSION_LINGERING)
 		s->state = SESSION_ENDING;
 	if (s->protocol == PROTOCOL_RAW)
@@ -145,6 +188,8 @@ static void set_protocol(struct server *server, struct session *s, enum protocol
 {
 	s->protocol = (uint8_t)protocol;
 	wire_init(&s->wire, protocol, server->config->journal.message_max);
+	if (protocol == PROTOCOL_NATIVE)
+		s->beat_ns = NEVER_NS;
 }
 
 /* A default listener's connection: native or raw? False: not known yet. */
@@ -186,11 +231,13 @@ static bool is_at_work(const struct session *s)
 /* One event; returns whether to go on. */
 static bool step(struct server *server, struct session *s)
 {
-	struct input_view view;
+	struct session_input *in = input_of(server, s);
+	struct input_view view = { .whole = true };
 	struct wire_event event;
 	unsigned flags;
 
-	input_view(&s->input, &server->pools, s->need, &view);
+	if (in)
+		input_view(&in->input, &server->pools, in->need, &view);
 	if (!view.size && !(s->flags & FLAG_ENDED))
 		return false;
 	if (s->protocol == PROTOCOL_NONE && !decide(server, s, &view))
@@ -253,24 +300,31 @@ static bool evict(struct server *server)
 /* Hold what is left, and give the receive buffer back. */
 static void settle(struct server *server, struct session *s)
 {
-	struct input_wish wish = wish_of(server, s);
+	struct session_input *in = input_of(server, s);
+	struct input_wish wish;
 	uint32_t buffer;
 	bool lent;
 	int r;
 
+	if (!in)
+		return;
+	wish = wish_of(server, s, in);
 	/* A parked session keeps what it has where it is: nothing more comes until it goes on. One that the journal takes nothing
 	 * from any more, too: that is a whole message, and behind it as much as there was, which may fit no piece at all. */
 	if ((s->queue == QUEUE_PARKED || (s->flags & FLAG_STUCK)) &&
-	    (s->input.held || input_size(&s->input) > PARTIAL_SMALL_SIZE))
+	    (in->input.held || input_size(&in->input) > PARTIAL_SMALL_SIZE))
 		return;
-	r = input_settle(&s->input, &server->pools, &wish, &lent, &buffer);
-	while (r == -ENOBUFS && evict(server))
-		r = input_settle(&s->input, &server->pools, &wish, &lent, &buffer);
+	r = input_settle(&in->input, &server->pools, &wish, &lent, &buffer);
+	while (r == -ENOBUFS && evict(server)) {
+		if (!s->input) /* it was this one that went */
+			return;
+		r = input_settle(&in->input, &server->pools, &wish, &lent, &buffer);
+	}
 	if (r == -ENOBUFS) {
 		/* Otherwise those who have medium pieces and wait for large memory could keep it from the one that
 		 * stands before them in the queue and lacks a medium piece. */
 		wish.instead = true;
-		r = input_settle(&s->input, &server->pools, &wish, &lent, &buffer);
+		r = input_settle(&in->input, &server->pools, &wish, &lent, &buffer);
 	}
 	if (r == -ENOBUFS) {
 		wait_with_buffer(server, s);
@@ -278,6 +332,7 @@ static void settle(struct server *server, struct session *s)
 	}
 	if (lent)
 		session_return_buffer(server, s, buffer);
+	input_give_back(server, s);
 	if (r == -EAGAIN)
 		wait_for_memory(server, s);
 }
@@ -287,7 +342,7 @@ static void note_begin(struct server *server, struct session *s, uint64_t seq_be
 {
 	if (s->state != SESSION_RUNNING)
 		return;
-	if (!input_size(&s->input)) {
+	if (!session_bytes(server, s)) {
 		s->flags &= (uint16_t)~FLAG_PARTIAL;
 	} else if (!(s->flags & FLAG_PARTIAL) || s->appended_seq != seq_before) {
 		s->flags |= FLAG_PARTIAL;
@@ -323,19 +378,22 @@ void session_take_as_raw(struct server *server, struct session *s)
 
 static void on_bytes(struct server *server, struct session *s, const struct io_event *event)
 {
+	struct session_input *in;
+
 	if (s->state == SESSION_FAREWELL) { /* nothing was promised, and it has been told */
 		io_buffer_return(server->io, event->buffer);
 		return;
 	}
 	if (s->state == SESSION_LINGERING)
-		s->more_bytes += (uint64_t)event->result;
+		s->plain.more_bytes += (uint64_t)event->result;
 	/* The first bytes of what may be the preface: a byte a second does not put its deadline off. */
-	if (s->protocol != PROTOCOL_NONE || !input_size(&s->input))
+	if (!session_is_native(s) && (s->protocol != PROTOCOL_NONE || !session_bytes(server, s)))
 		s->last_ns = io_now(server->io);
 	s->flags &= (uint16_t)~FLAG_DRAINED;
 	if (event->drained)
 		s->flags |= FLAG_DRAINED;
-	input_receive(&s->input, event->data, (size_t)event->result, event->buffer);
+	in = s->input ? input_of(server, s) : input_make(server, s);
+	input_receive(&in->input, event->data, (size_t)event->result, event->buffer);
 	session_work(server, s);
 }
 
@@ -348,8 +406,8 @@ void session_received(struct server *server, struct session *s, const struct io_
 	s->flags &= (uint16_t)~FLAG_ARMED;
 	s->flags |= event->result ? FLAG_ENDED | FLAG_BROKEN : FLAG_ENDED;
 	if (event->result && s->protocol != PROTOCOL_RAW) {
-		if (input_size(&s->input) && s->state == SESSION_RUNNING)
-			note_dropped(server, s, input_size(&s->input));
+		if (session_bytes(server, s) && s->state == SESSION_RUNNING)
+			note_dropped(server, s, session_bytes(server, s));
 		session_close(server, s, true);
 		return;
 	}

@@ -69,45 +69,63 @@ enum session_want {
 	WANT_ERROR = 16,
 };
 
-/* One connection. Every idle one has this, so it is small: memory that is not always needed lies elsewhere. */
+/* What a session has only while there are bytes of its peer. */
+struct session_input {
+	struct input input;
+	uint32_t need; /* what the message that has begun is known to need */
+};
+
+/* What a session has only while something is being sent. */
+struct session_output {
+	uint64_t taken_ns; /* when the peer last took something of it */
+	uint32_t size;
+	uint32_t sent;
+	uint8_t bytes[OUTPUT_SLOT_SIZE];
+};
+
+/* One connection. Every idle one has this, so it is small: memory that is not always needed lies elsewhere, and what only some
+ * protocols or states need shares its place. */
 struct session {
 	struct wire wire;
-	struct input input;
 	struct peer peer;
 	io_socket socket;
 	uint64_t begun_ns;  /* of the state or message that has a deadline */
-	uint64_t last_ns;   /* last byte or answer */
-	uint64_t frozen_ns; /* since when these stand still, 0: they do not */
-	uint64_t beat_ns;   /* next heartbeat */
-	uint64_t out_ns;    /* when the peer last took something of `out` */
+	uint64_t frozen_ns; /* since when this and last_ns stand still, 0: they do not */
+	union {
+		uint64_t last_ns; /* plain, or not known yet: last byte or answer */
+		uint64_t beat_ns; /* native: next heartbeat */
+	};
 
 	uint64_t appended_seq;   /* the last message in the journal ... */
 	uint64_t durable_seq;    /* ... the last that may be acknowledged (from the gate) ... */
 	uint64_t durable_record; /* ... and its record; line: of any of its lines */
 	uint64_t sent_seq;       /* the last that was acknowledged */
-	uint64_t gate_position;
-	uint64_t fault_seq;
+	union {
+		uint64_t gate_position; /* while messages are taken */
+		uint64_t fault_seq;     /* with a fault: which message */
+	};
 	union {
 		struct {
-			struct journal_stream stream;
+			uint64_t epoch; /* of the stream in the journal; see session_stream */
 			uint64_t writer;
 		} native;
 		struct {
 			uint64_t first_record; /* of the connection: its id */
-			uint64_t record_from;  /* line: the first that is not answered */
-			uint64_t record_last;  /* line: the last of the run */
+			union {
+				uint64_t record_from; /* line: the first that is not answered */
+				uint64_t more_bytes;  /* raw: after ACK! */
+			};
 		} plain;
 	};
-	uint8_t *out; /* an output slot, while something is being sent */
-	uint32_t out_size;
-	uint32_t out_sent;
-
-	uint64_t more_bytes; /* raw: after ACK! */
+	union {
+		uint32_t stream_entry; /* native: in the journal */
+		uint32_t h; /* plain: history checksum behind the last appended message */
+	};
+	uint32_t input;      /* number of a struct session_input, 0: none */
+	uint32_t output;     /* number of a struct session_output, 0: none */
 	uint32_t generation; /* counts the connections that had this place */
 	uint32_t previous;   /* in its queue; next also of the free list */
 	uint32_t next;
-	uint32_t need; /* what the message that has begun is known to need */
-	uint32_t h;    /* history checksum behind the last appended message */
 	uint16_t flags;
 	uint8_t state;
 	uint8_t protocol; /* enum protocol; PROTOCOL_NONE: not known yet */
@@ -160,7 +178,8 @@ struct server {
 	struct session_list parked;
 	struct session_list memory_queue;
 	struct session_list ready;
-	struct slab outputs; /* OUTPUT_SLOT_SIZE each */
+	struct slab inputs;  /* struct session_input */
+	struct slab outputs; /* struct session_output */
 	struct input_pools pools;
 	struct fence fence;
 	struct gate gate;
@@ -198,6 +217,11 @@ struct listener *listener_of(struct server *server, void *owner);
 
 uint32_t session_index(const struct server *server, const struct session *s);
 bool session_is_native(const struct session *s);
+struct journal_stream session_stream(const struct session *s); /* native, with FLAG_STREAM */
+
+/* How many bytes of its peer there are that nothing has been done with. */
+size_t session_bytes(const struct server *server, const struct session *s);
+
 void session_accepted(struct server *server, const struct listener *listener,
 		      const struct io_event *event);
 void session_closed(struct server *server, struct session *s);
@@ -238,6 +262,9 @@ void session_received(struct server *server, struct session *s, const struct io_
 
 /* Do with the received bytes what can be done now. */
 void session_work(struct server *server, struct session *s);
+
+/* The first bytes are done with. */
+void session_consume(struct server *server, struct session *s, size_t size);
 
 /* What looked like the native preface went no further: it is raw. */
 void session_take_as_raw(struct server *server, struct session *s);

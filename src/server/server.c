@@ -112,7 +112,9 @@ static int allocate(struct server *server, uint32_t connections, struct failure 
 	server->sessions = calloc(connections, sizeof(*server->sessions));
 	r = server->sessions ? 0 : -ENOMEM;
 	if (!r)
-		r = slab_init(&server->outputs, OUTPUT_SLOT_SIZE, connections);
+		r = slab_init(&server->inputs, sizeof(struct session_input), connections);
+	if (!r)
+		r = slab_init(&server->outputs, sizeof(struct session_output), connections);
 	if (!r)
 		r = input_pools_init(&server->pools, connections, plan->medium_count,
 				     plan->large_budget, plan->large_size);
@@ -138,6 +140,7 @@ static void give_back(struct server *server)
 	fence_deinit(&server->fence);
 	input_pools_deinit(&server->pools);
 	slab_deinit(&server->outputs);
+	slab_deinit(&server->inputs);
 	free(server->sessions);
 	free(server);
 }

@@ -21,6 +21,21 @@ bool session_is_native(const struct session *s)
 	return s->protocol == PROTOCOL_NATIVE;
 }
 
+struct journal_stream session_stream(const struct session *s)
+{
+	return (struct journal_stream){ .entry = s->stream_entry, .epoch = s->native.epoch };
+}
+
+static struct session_input *input_of(const struct server *server, const struct session *s)
+{
+	return slab_piece(&server->inputs, s->input);
+}
+
+size_t session_bytes(const struct server *server, const struct session *s)
+{
+	return s->input ? input_size(&input_of(server, s)->input) : 0;
+}
+
 /* --- queues */
 
 static struct session_list *list_of(struct server *server, enum session_queue queue)
@@ -107,7 +122,8 @@ void session_accepted(struct server *server, const struct listener *listener,
 	s->state = SESSION_OPENING;
 	s->protocol = listener->protocol;
 	s->begun_ns = s->last_ns = io_now(server->io);
-	s->beat_ns = NEVER_NS;
+	if (session_is_native(s))
+		s->beat_ns = NEVER_NS;
 	if (s->protocol != PROTOCOL_NONE)
 		wire_init(&s->wire, (enum protocol)s->protocol,
 			  server->config->journal.message_max);
@@ -130,10 +146,15 @@ void session_return_buffer(struct server *server, struct session *s, uint32_t bu
 
 static void drop_input(struct server *server, struct session *s)
 {
+	struct session_input *in = input_of(server, s);
 	bool lent;
 	uint32_t buffer;
 
-	input_drop(&s->input, &server->pools, &lent, &buffer);
+	if (!in)
+		return;
+	input_drop(&in->input, &server->pools, &lent, &buffer);
+	slab_release(&server->inputs, in);
+	s->input = 0;
 	if (lent && MUTANT(21))
 		io_buffer_return(server->io, buffer);
 	if (lent)
@@ -143,7 +164,7 @@ static void drop_input(struct server *server, struct session *s)
 /* Has the peer been told everything that it will be told? */
 static bool is_answered(const struct session *s)
 {
-	return !s->out && !s->wants && s->appended_seq == s->sent_seq && !(s->flags & FLAG_RUN);
+	return !s->output && !s->wants && s->appended_seq == s->sent_seq && !(s->flags & FLAG_RUN);
 }
 
 /* What it has in the server's other parts goes: nothing more of it is stored or acknowledged. */
@@ -152,9 +173,8 @@ static void end_service(struct server *server, struct session *s)
 	session_dequeue(server, s);
 	drop_input(server, s);
 	if (s->flags & FLAG_STREAM) {
-		fence_remove(&server->fence, s->native.stream.entry,
-			     session_index(server, s));
-		journal_stream_close(server->journal, s->native.stream);
+		fence_remove(&server->fence, s->stream_entry, session_index(server, s));
+		journal_stream_close(server->journal, session_stream(s));
 	}
 	s->flags &= (uint16_t) ~(FLAG_STREAM | FLAG_PARTIAL | FLAG_RUN);
 	s->frozen_ns = 0;
@@ -215,8 +235,9 @@ void session_refuse_last(struct server *server, struct session *s, enum wire_fau
 
 void session_close(struct server *server, struct session *s, bool reset)
 {
-	if (s->more_bytes)
-		notes_more_bytes(&server->notes, io_now(server->io), &s->peer, s->more_bytes);
+	if (s->protocol == PROTOCOL_RAW && s->plain.more_bytes)
+		notes_more_bytes(&server->notes, io_now(server->io), &s->peer,
+				 s->plain.more_bytes);
 	end_service(server, s);
 	timers_set(&server->timers, session_index(server, s), NEVER_NS);
 	s->state = SESSION_CLOSING;
@@ -226,9 +247,9 @@ void session_close(struct server *server, struct session *s, bool reset)
 void session_closed(struct server *server, struct session *s)
 {
 	must(s->state == SESSION_CLOSING);
-	if (s->out)
-		slab_release(&server->outputs, s->out);
-	s->out = NULL;
+	if (s->output)
+		slab_release(&server->outputs, slab_piece(&server->outputs, s->output));
+	s->output = 0;
 	s->state = SESSION_FREE;
 	s->next = server->free_list;
 	server->free_list = session_index(server, s);
@@ -247,7 +268,7 @@ static bool is_done(const struct server *server, const struct session *s)
 	switch ((enum session_state)s->state) {
 	case SESSION_ENDING: return broken || is_answered(s);
 	case SESSION_LINGERING:
-		return input_size(&s->input) == 0 &&
+		return session_bytes(server, s) == 0 &&
 		       (broken || ((s->flags & FLAG_SHUT) && (ended || server->draining)));
 	case SESSION_FAREWELL: return broken || (ended && (s->flags & FLAG_SHUT));
 	case SESSION_OPENING: return server->draining;
@@ -277,7 +298,8 @@ static uint64_t message_deadline(const struct server *server, const struct sessi
 	/* whole: what is sent may well be made while it is sent. */
 	uint64_t base_ns = s->protocol == PROTOCOL_WHOLE ? server->config->idle_ns
 							 : server->config->message_ns;
-	uint64_t size_ns = s->need * (SECOND_NS / DEADLINE_MESSAGE_RATE);
+	uint64_t need = s->input ? input_of(server, s)->need : 0;
+	uint64_t size_ns = need * (SECOND_NS / DEADLINE_MESSAGE_RATE);
 
 	return later(later(s->begun_ns, base_ns), size_ns);
 }
@@ -290,7 +312,7 @@ static uint64_t deadline(const struct server *server, const struct session *s)
 		return NEVER_NS;
 	switch ((enum session_state)s->state) {
 	case SESSION_OPENING:
-		if (s->protocol == PROTOCOL_NONE && input_size(&s->input))
+		if (s->protocol == PROTOCOL_NONE && session_bytes(server, s))
 			return earlier(s->last_ns + DEADLINE_PREFACE_NS,
 				       later(s->begun_ns, config->first_ns));
 		return later(s->begun_ns, config->first_ns);
@@ -313,9 +335,16 @@ static uint64_t deadline(const struct server *server, const struct session *s)
 }
 
 /* Until when the peer must take something of what is being sent. TCP gives up by itself; a unix socket does not. */
-static uint64_t out_deadline(const struct session *s)
+static uint64_t output_deadline(const struct server *server, const struct session *s)
 {
-	return s->out ? s->out_ns + USER_TIMEOUT_MS * MS_NS : NEVER_NS;
+	const struct session_output *out = slab_piece(&server->outputs, s->output);
+
+	return out ? out->taken_ns + USER_TIMEOUT_MS * MS_NS : NEVER_NS;
+}
+
+static uint64_t beat_deadline(const struct session *s)
+{
+	return session_is_native(s) ? s->beat_ns : NEVER_NS;
 }
 
 /* A deadline has passed that the peer should have kept. */
@@ -323,12 +352,12 @@ static void give_up(struct server *server, struct session *s)
 {
 	switch ((enum session_state)s->state) {
 	case SESSION_OPENING:
-		if (s->protocol == PROTOCOL_NONE && input_size(&s->input))
+		if (s->protocol == PROTOCOL_NONE && session_bytes(server, s))
 			session_take_as_raw(server, s);
 		else
 			session_refuse(server, s, FAULT_DEADLINE, 0,
-				       input_size(&s->input) ? "HELLO was not complete in time"
-							     : "silent for too long");
+				       session_bytes(server, s) ? "HELLO was not complete in time"
+								: "silent for too long");
 		break;
 	case SESSION_RUNNING:
 		session_refuse(server, s, FAULT_DEADLINE,
@@ -353,13 +382,13 @@ void session_expired(struct server *server, struct session *s)
 {
 	uint64_t now_ns = io_now(server->io);
 
-	if (out_deadline(s) <= now_ns) {
+	if (output_deadline(server, s) <= now_ns) {
 		notes_peer(&server->notes, now_ns, "reset", &s->peer,
 			   "does not take its answers: reset");
 		session_close(server, s, true);
 		return;
 	}
-	if (s->beat_ns <= now_ns) {
+	if (beat_deadline(s) <= now_ns) {
 		s->beat_ns = now_ns + server->config->heartbeat_ns;
 		s->wants |= WANT_BEAT;
 		session_answer(server, s);
@@ -395,7 +424,8 @@ static void update_clock(struct server *server, struct session *s)
 			s->frozen_ns = now_ns;
 	} else if (s->frozen_ns) {
 		s->begun_ns += now_ns - s->frozen_ns;
-		s->last_ns += now_ns - s->frozen_ns;
+		if (!session_is_native(s))
+			s->last_ns += now_ns - s->frozen_ns;
 		s->frozen_ns = 0;
 	}
 }
@@ -425,12 +455,14 @@ static void update_armed(struct server *server, struct session *s)
 /* A peer that waits for something of ours must hear from us, so that it can tell a slow disk from a dead server. */
 static void update_beat(struct server *server, struct session *s)
 {
-	bool waits = session_is_native(s) &&
-		     (s->state == SESSION_WELCOMING ||
-		      (s->state == SESSION_OPENING && s->queue != QUEUE_NONE) ||
-		      ((s->state == SESSION_RUNNING || s->state == SESSION_ENDING) &&
-		       (s->appended_seq != s->sent_seq || s->queue != QUEUE_NONE ||
-			is_crowded_out(server, s) || (s->flags & FLAG_STUCK))));
+	if (!session_is_native(s))
+		return;
+
+	bool waits = s->state == SESSION_WELCOMING ||
+		     (s->state == SESSION_OPENING && s->queue != QUEUE_NONE) ||
+		     ((s->state == SESSION_RUNNING || s->state == SESSION_ENDING) &&
+		      (s->appended_seq != s->sent_seq || s->queue != QUEUE_NONE ||
+		       is_crowded_out(server, s) || (s->flags & FLAG_STUCK)));
 
 	if (!waits)
 		s->beat_ns = NEVER_NS;
@@ -460,7 +492,8 @@ void session_update(struct server *server, struct session *s)
 	update_armed(server, s);
 	update_beat(server, s);
 	timers_set(&server->timers, session_index(server, s),
-		   earlier(earlier(deadline(server, s), out_deadline(s)), s->beat_ns));
+		   earlier(earlier(deadline(server, s), output_deadline(server, s)),
+			   beat_deadline(s)));
 }
 
 void session_crowd(struct server *server)

@@ -7,8 +7,7 @@
 /* The session that had the stream until now hears of it and goes; what it had not appended is dropped. */
 static void fence_older(struct server *server, struct session *s)
 {
-	uint32_t older = fence_put(&server->fence, s->native.stream.entry,
-				   session_index(server, s));
+	uint32_t older = fence_put(&server->fence, s->stream_entry, session_index(server, s));
 
 	if (older == FENCE_NONE || MUTANT(12) ||
 	    (MUTANT(10) && server->sessions[older].appended_seq == 0))
@@ -39,8 +38,10 @@ static bool choose_next(struct server *server, struct session *s, const struct w
 int session_hello(struct server *server, struct session *s, const struct wire_event *event)
 {
 	const struct wire_hello *hello = &event->hello;
+	struct journal_stream stream;
 	struct stream_state state;
 	uint64_t next;
+	uint32_t h;
 	int r;
 
 	if (gate_is_full(&server->gate)) {
@@ -48,22 +49,23 @@ int session_hello(struct server *server, struct session *s, const struct wire_ev
 		return -ENOBUFS;
 	}
 	r = journal_stream_open(server->journal, &hello->stream, hello->flags & HELLO_EPHEMERAL,
-				&s->native.stream, &state);
+				&stream, &state);
 	if (r)
 		return r;
 	s->flags |= hello->flags & HELLO_EPHEMERAL ? FLAG_STREAM | FLAG_EPHEMERAL : FLAG_STREAM;
+	s->stream_entry = stream.entry;
+	s->native.epoch = stream.epoch;
 	fence_older(server, s);
 	s->native.writer = hello->writer;
-	if (!choose_next(server, s, hello, &state, &next, &s->h))
+	if (!choose_next(server, s, hello, &state, &next, &h))
 		return 0;
 
 	s->appended_seq = s->durable_seq = s->sent_seq = next - 1;
 	s->durable_record = state.record;
 	s->state = SESSION_WELCOMING;
 	wire_accept(&s->wire, event);
-	wire_welcomed(&s->wire, &hello->stream, next, s->h);
-	input_consume(&s->input, &server->pools, event->consumed);
-	s->need = 0;
+	wire_welcomed(&s->wire, &hello->stream, next, h);
+	session_consume(server, s, event->consumed);
 	if (gate_is_open(state.record, journal_durable(server->journal)) || MUTANT(11)) {
 		s->wants |= WANT_WELCOME;
 		session_answer(server, s);
@@ -79,7 +81,7 @@ int session_hello(struct server *server, struct session *s, const struct wire_ev
 
 int session_bye(struct server *server, struct session *s)
 {
-	int r = journal_stream_forget(server->journal, s->native.stream);
+	int r = journal_stream_forget(server->journal, session_stream(s));
 
 	/* Not all durable: the peer has not waited for its acks. Fenced: it is gone anyway. */
 	return r == -EBUSY ? -ENOBUFS : r == -EPERM ? r : 0;

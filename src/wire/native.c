@@ -147,6 +147,7 @@ static void next_frames(const struct wire *w, const uint8_t *data, size_t size, 
 		ret->consumed = at;
 		ret->count = count;
 		ret->first_seq = w->next_seq;
+		ret->h_before = w->h;
 		ret->h_after = h;
 	} else if (fault != FAULT_NONE) {
 		wire_refuse(ret, fault, w->next_seq);

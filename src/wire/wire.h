@@ -82,7 +82,8 @@ struct wire_event {
 	size_t size;
 	uint32_t count;      /* WIRE_FRAMES; 1 for WIRE_MESSAGE */
 	uint64_t first_seq;  /* WIRE_FRAMES: number of the first one; WIRE_REFUSED: the number that was expected */
-	uint32_t h_after;    /* WIRE_FRAMES: history checksum behind the last one */
+	uint32_t h_before;   /* WIRE_FRAMES: history checksum before the first one ... */
+	uint32_t h_after;    /* ... and behind the last one */
 	struct wire_hello hello;
 	enum wire_fault fault;
 };
