@@ -33,6 +33,10 @@ struct io_endpoint {
 	char path[IO_PATH_SIZE]; /* PEER_UNIX */
 };
 
+/* What io_create allocates besides, at most: for the loop with its rings, and for each buffer beside its bytes. Nothing is allocated
+ * later (but by io_resolve, and the stacks of the threads that file jobs and writes may need). */
+enum { IO_LOOP_MEMORY = 64 * 1024, IO_BUFFER_MEMORY = 8 };
+
 struct io_config {
 	uint32_t sockets_max;  /* listeners, connections and adopted descriptors together */
 	uint32_t buffer_count; /* the pool of receive buffers ... */

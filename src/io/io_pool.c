@@ -5,6 +5,11 @@
 #include <sys/mman.h>
 
 #include "base/must.h"
+#include "io/io.h"
+
+_Static_assert(sizeof(*((struct io_pool *)0)->free) + sizeof(*((struct io_pool *)0)->lent) <=
+		       IO_BUFFER_MEMORY,
+	       "as io.h says");
 
 int io_pool_init(struct io_pool *pool, uint32_t count, uint32_t size)
 {

@@ -10,6 +10,8 @@
 #include "clock/clock.h"
 #include "journal/private.h"
 
+enum { PAGE = 4096 }; /* the lock file's, which is mapped */
+
 /* --- making */
 
 static uint64_t default_staging_size(const struct journal_config *config)
@@ -36,8 +38,9 @@ uint64_t journal_memory(const struct journal_config *config, unsigned writes_max
 	if (writes_max > WRITES_MAX)
 		writes_max = WRITES_MAX;
 	return total + (writes_max + 2) * default_staging_size(config) +
-	       (uint64_t)config->streams_max * SNAPSHOT_ENTRY_SIZE +
-	       STORE_SEGMENTS_MAX * sizeof(struct store_segment) + ZERO_STEP_SIZE;
+	       (uint64_t)table_capacity(config) * SNAPSHOT_ENTRY_SIZE +
+	       STORE_SEGMENTS_MAX * sizeof(struct store_segment) + ZERO_STEP_SIZE +
+	       COMMIT_BLOCK_MAX + PAGE;
 }
 
 static int check_sizes(struct journal *j, struct failure *why)

@@ -60,7 +60,10 @@ struct journal_info {
 };
 void journal_info(struct journal *j, struct journal_info *ret);
 
-/* Memory that a journal with this configuration will allocate, bytes. */
+/* Memory that a journal with this configuration has from the moment it is open, bytes: exactly that much is allocated, and nothing later.
+ * (More only where the journal knows more streams than streams_max: then the table has doubled until they fit.) Opening needs other
+ * memory for a while: 2 MiB to read with, the snapshots, and three times what may not have become durable; the staging is not there
+ * yet then. */
 uint64_t journal_memory(const struct journal_config *config, unsigned writes_max);
 
 /* --- streams */

@@ -5,13 +5,25 @@
 
 #include "base/must.h"
 
-int gate_init(struct gate *gate, uint32_t capacity)
+static uint32_t size_of(uint32_t capacity)
 {
 	uint32_t size = 1;
 
 	must(capacity <= UINT32_C(1) << 31);
 	while (size < capacity)
 		size *= 2;
+	return size;
+}
+
+uint64_t gate_memory(uint32_t capacity)
+{
+	return (uint64_t)size_of(capacity) * sizeof(struct gate_entry);
+}
+
+int gate_init(struct gate *gate, uint32_t capacity)
+{
+	uint32_t size = size_of(capacity);
+
 	*gate = (struct gate){ .capacity = size, .head = 1, .tail = 1 };
 	gate->entries = calloc(size, sizeof(*gate->entries));
 	return gate->entries ? 0 : -ENOMEM;

@@ -32,6 +32,7 @@ struct gate {
 };
 
 /* capacity: rounded up to a power of two. 0 or -ENOMEM. */
+uint64_t gate_memory(uint32_t capacity); /* bytes that gate_init allocates */
 int gate_init(struct gate *gate, uint32_t capacity);
 void gate_deinit(struct gate *gate);
 

@@ -22,6 +22,9 @@ struct large {
 	uint32_t free_count;
 };
 
+/* Bytes that large_init allocates beside the budget for each RECEIVE_BUFFER_SIZE of it, at most. */
+enum { LARGE_ITEM_SIZE = 3 * sizeof(uint32_t) };
+
 /* budget >= piece_size, which is rounded up to pages. 0 or -ENOMEM. */
 int large_init(struct large *large, uint64_t budget, size_t piece_size);
 void large_deinit(struct large *large);

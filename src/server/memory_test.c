@@ -40,13 +40,17 @@ static void never_more_than_given(void **state)
 		if (memory_plan(&c, rows[i].connections, 1, &plan, &why) != 0)
 			fail_msg("%s: %s", rows[i].name, why.text);
 		assert_int_equal(plan.total, rows[i].memory);
-		assert_true(plan.journal + plan.sessions + plan.receive + plan.large_budget <=
+		assert_true(plan.journal + plan.sessions + plan.receive + plan.large <=
 			    plan.total);
 		assert_true(plan.buffer_count >= RECEIVE_BUFFERS_MIN);
 		assert_true(plan.medium_count >= 1);
-		assert_true(plan.buffer_count * RECEIVE_BUFFER_SIZE +
-				    plan.medium_count * INPUT_MEDIUM_SIZE <=
+		assert_true(plan.buffer_count * (RECEIVE_BUFFER_SIZE + IO_BUFFER_MEMORY) +
+				    plan.medium_count *
+					    (INPUT_MEDIUM_SIZE + sizeof(struct input_holder)) <=
 			    plan.receive);
+		assert_true(plan.large_budget +
+				    plan.large_budget / RECEIVE_BUFFER_SIZE * LARGE_ITEM_SIZE <=
+			    plan.large);
 		assert_true(plan.large_size > rows[i].message_max + FRAME_HEADER_SIZE);
 		assert_true(plan.large_budget >= plan.large_size);
 		assert_true(plan.gate_capacity >= rows[i].connections);

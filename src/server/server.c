@@ -211,7 +211,7 @@ static void banner(struct server *server)
 		     text_size(plan->total, total), io_backend(server->io),
 		     text_size(plan->journal, a), server->session_count,
 		     text_size(plan->sessions, b), text_size(plan->receive, c),
-		     text_size(plan->large_budget, d));
+		     text_size(plan->large, d));
 }
 
 static int start(struct server *server, struct failure *why)
