@@ -200,3 +200,18 @@ void stage_cast(struct stage *stage)
 		stage->readers[i].number = i;
 	}
 }
+
+/* What a server may have allocated when it listens: all that it plans to have but for what is not counted (memory.h): large messages, the
+ * loop and its receive buffers. */
+uint64_t stage_memory_budget(const struct stage *stage)
+{
+	const struct server_config *config = &stage->config;
+	enum { OF_LOOP = 64 }; /* but for that (sim_io_receive.c) */
+	struct memory_plan plan;
+	struct failure why;
+
+	if (memory_plan(config, config->connections_max, sim_io_writes_max(), &plan, &why) != 0)
+		return config->memory;
+	return config->memory + OF_LOOP - MEMORY_ROUNDING - plan.large_budget - plan.loop -
+	       (uint64_t)plan.buffer_count * (RECEIVE_BUFFER_SIZE + IO_BUFFER_MEMORY);
+}

@@ -46,7 +46,8 @@ struct check_config {
 	uint64_t keep_bytes;    /* the server's option: 0: nothing may ever be missing */
 	bool no_journal;
 	bool is_buffered;       /* the disk has no direct I/O: after a failed flush, its page cache may show what the medium has not */
-	uint64_t memory_budget; /* of a server process, bytes: its heap, and file_memory (memory.h) */
+	uint64_t memory_budget; /* of a server that listens, bytes: its heap, and file_memory (memory.h); 0: any */
+	uint64_t opening_budget; /* ... and before that so much more, for a while */
 	unsigned descriptors_budget;
 };
 

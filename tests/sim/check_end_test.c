@@ -281,7 +281,15 @@ static void ends_broken_read(void)
 static void takes_memory(void)
 {
 	test_scene(MODE_CRASH, 0);
-	test_memory = 1001;
+	test_settled = 1001;
+	check_server_asked(&test_server);
+	test_end_server(0);
+}
+
+static void takes_memory_to_open(void)
+{
+	test_scene(MODE_CRASH, 0);
+	test_memory = 1051;
 	check_server_asked(&test_server);
 	test_end_server(0);
 }
@@ -422,6 +430,7 @@ static const struct test_row rows[] = {
 	{ "ends broken told", ends_broken_told, NULL },
 	{ "ends broken read", ends_broken_read, NULL },
 	{ "takes memory", takes_memory, "1001 bytes" },
+	{ "takes memory to open the journal", takes_memory_to_open, "1051 bytes" },
 	{ "takes descriptors", takes_descriptors, "11 descriptors" },
 	{ "gives descriptors back", gives_descriptors_back, NULL },
 	{ "client not all", client_not_all, "it is there up to 3" },

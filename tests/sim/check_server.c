@@ -137,17 +137,32 @@ static void check_status(const struct server *server, int status)
 	world_fail("a server ended with status %d, and there was no reason for it", status);
 }
 
+static void check_memory(const struct process *process)
+{
+	const struct check_config *config = &checks.config;
+	size_t most = process_memory_most(process);
+	size_t settled = process_memory_settled(process);
+
+	if (config->memory_budget == 0)
+		return;
+	if (settled > config->memory_budget)
+		world_fail("a server has %zu bytes of memory when it listens; it may have %llu",
+			   settled, (unsigned long long)config->memory_budget);
+	if (most > config->memory_budget + config->opening_budget)
+		world_fail("a server has taken %zu bytes of memory to open the journal; it may "
+			   "take %llu",
+			   most,
+			   (unsigned long long)(config->memory_budget + config->opening_budget));
+}
+
 void check_server_ended(struct process *process)
 {
 	struct server *server = find(process);
-	size_t most = process_memory_most(process);
 
 	server->is_running = false;
 	reasons_server_changed();
 	tap_server_ended(process);
-	if (checks.config.memory_budget != 0 && most > checks.config.memory_budget)
-		world_fail("a server has taken %zu bytes of memory; it may take %llu", most,
-			   (unsigned long long)checks.config.memory_budget);
+	check_memory(process);
 	if (process->state == PROCESS_RETURNED)
 		check_status(server, process->status);
 }

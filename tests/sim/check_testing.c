@@ -17,6 +17,7 @@ struct process test_server = { .number = 100, .state = PROCESS_RUNNING, .is_serv
 struct process test_rival = { .number = 101, .state = PROCESS_RUNNING, .is_server = true };
 unsigned test_descriptors;
 size_t test_memory;
+size_t test_settled;
 uint64_t test_now;
 uint64_t test_writer;
 struct test_stream test_orders;
@@ -72,6 +73,12 @@ size_t process_memory_most(const struct process *process)
 {
 	(void)process;
 	return test_memory;
+}
+
+size_t process_memory_settled(const struct process *process)
+{
+	(void)process;
+	return test_settled;
 }
 
 unsigned disk_descriptors(const struct process *process)
@@ -138,7 +145,8 @@ void test_begin_with(const struct check_config *config)
 	memset(fault_counts, 0, sizeof(fault_counts));
 	file_count = 0;
 	test_descriptors = 3;
-	test_memory = 1000;
+	test_memory = 1050;
+	test_settled = 1000;
 	test_now = 0;
 	test_writer = 77;
 	test_server.state = test_rival.state = PROCESS_RUNNING;
@@ -154,6 +162,7 @@ void test_begin(enum sim_mode mode, uint64_t keep_bytes, bool no_journal)
 		.keep_bytes = keep_bytes,
 		.no_journal = no_journal,
 		.memory_budget = 1000,
+		.opening_budget = 50,
 		.descriptors_budget = 10,
 	};
 

@@ -38,6 +38,7 @@ extern struct process test_server;
 extern struct process test_rival;
 extern unsigned test_descriptors;
 extern size_t test_memory;
+extern size_t test_settled;
 extern uint64_t test_now;     /* ns */
 extern uint64_t test_writer; /* in the next HELLOs */
 

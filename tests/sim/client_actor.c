@@ -66,6 +66,10 @@ static size_t script_read(void *context, void *out, size_t size, bool *ret_end)
 	return done;
 }
 
+/* The first WELCOME says how large a message may be: only then has a sender its window, and room for the largest line. */
+static const struct process_thrift window_later = { .turns = 1 };
+static const struct process_thrift nothing_later = { .turns = 0 };
+
 static int client_main(void *argument)
 {
 	const struct client_actor *actor = argument;
@@ -243,6 +247,7 @@ void client_start(struct client_actor *actor)
 	say_patience(actor);
 	actor->process = process_start(actor->host, "client", client_main, actor, client_ended);
 	actor->process->script = actor;
+	actor->process->thrift = is_plain(actor) ? &nothing_later : &window_later;
 }
 
 void client_clear(struct client_actor *actor)

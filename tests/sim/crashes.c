@@ -150,7 +150,8 @@ static void begin(uint64_t seed)
 			    workload->parts[i].messages);
 	check.disk = stage->disk;
 	check.keep_bytes = workload->keep_bytes;
-	check.memory_budget = stage->config.memory + 2 * MIB;
+	check.memory_budget = stage_memory_budget(stage);
+	check.opening_budget = 2 * MIB;
 	check.descriptors_budget = 128;
 	check_begin(&check);
 	disk_on_operation(stage->disk, operation_done, NULL);

@@ -1,5 +1,8 @@
 #include "memory.h"
 
+#include <dlfcn.h>
+#include <execinfo.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -47,6 +50,10 @@ struct process_memory {
 	uint64_t allocations;
 	uint64_t fail_at; /* 0: never */
 	bool fail_forever;
+	bool is_settled;
+	bool is_spent;       /* something was allocated in this turn */
+	unsigned turns_left; /* once it is settled: those in which it may still allocate */
+	size_t settled;
 };
 
 /* What code in the world's own context has of pages (the readers of the end); its heap is not written down. */
@@ -68,6 +75,23 @@ static void *pages_new(size_t size)
 
 	must(start != MAP_FAILED);
 	return start;
+}
+
+/* More than a page's alignment: what stands out at both ends is given back, as the real door does. */
+static void *pages_aligned(size_t size, size_t alignment)
+{
+	enum { PAGE = 4096 };
+	size_t rounded = (size + PAGE - 1) / PAGE * PAGE;
+	size_t before;
+	uint8_t *start;
+
+	if (alignment <= PAGE)
+		return pages_new(size);
+	start = pages_new(rounded + alignment);
+	before = (alignment - (uintptr_t)start % alignment) % alignment;
+	must(before == 0 || munmap(start, before) == 0);
+	must(munmap(start + before + rounded, alignment - before) == 0);
+	return start + before;
 }
 
 static void *pages_kept(size_t size)
@@ -150,6 +174,31 @@ uint64_t memory_allocations(const struct process_memory *memory)
 	return memory->allocations;
 }
 
+size_t memory_settled(const struct process_memory *memory)
+{
+	return memory->settled;
+}
+
+bool memory_is_settled(const struct process_memory *memory)
+{
+	return memory->is_settled;
+}
+
+void memory_settle(struct process_memory *memory, unsigned turns)
+{
+	memory->is_settled = true;
+	memory->settled = memory->used;
+	memory->turns_left = turns;
+	memory->is_spent = false;
+}
+
+void memory_turn(struct process_memory *memory)
+{
+	if (memory->is_spent)
+		memory->turns_left--;
+	memory->is_spent = false;
+}
+
 void memory_fail(struct process_memory *memory, uint64_t n, bool forever)
 {
 	memory->fail_at = n > 0 ? memory->allocations + n : 0;
@@ -165,8 +214,39 @@ static struct process_memory *mine(void)
 	return process != NULL ? process->memory : NULL;
 }
 
-static bool must_fail(struct process_memory *memory)
+/* Who was it? For addr2line -e tests/sim/sim -f. */
+static void show_stack(void)
 {
+	enum { FRAMES_MOST = 24 };
+	void *frames[FRAMES_MOST];
+	int count = backtrace(frames, FRAMES_MOST);
+
+	fprintf(stderr, "allocated late, at");
+	for (int i = 0; i < count; i++) {
+		Dl_info where;
+
+		if (dladdr(frames[i], &where) != 0)
+			fprintf(stderr, " 0x%zx",
+				(size_t)((uintptr_t)frames[i] - (uintptr_t)where.dli_fbase));
+	}
+	fprintf(stderr, "\n");
+}
+
+static void check_late(struct process_memory *memory, size_t size)
+{
+	if (!memory->is_settled)
+		return;
+	if (memory->turns_left == 0) {
+		show_stack();
+		world_fail("%s allocates %zu bytes, long after its start", process_current()->name,
+			   size);
+	}
+	memory->is_spent = true;
+}
+
+static bool must_fail(struct process_memory *memory, size_t size)
+{
+	check_late(memory, size);
 	memory->allocations++;
 	if (memory->fail_at == 0 || memory->allocations < memory->fail_at)
 		return false;
@@ -203,14 +283,14 @@ static struct block drop(struct process_memory *memory, const void *start)
 	return (struct block){ NULL, 0, HEAP, 0 };
 }
 
-void *memory_pages(size_t size, bool is_kept)
+void *memory_pages(size_t size, size_t alignment, bool is_kept)
 {
 	struct process_memory *memory = mine();
 
-	if (memory != NULL && must_fail(memory))
+	if (memory != NULL && must_fail(memory, size))
 		return NULL;
 	return keep(memory != NULL ? memory : &of_world,
-		    is_kept ? pages_kept(size) : pages_new(size), size,
+		    is_kept ? pages_kept(size) : pages_aligned(size, alignment), size,
 		    is_kept ? KEPT_PAGES : PAGES);
 }
 
@@ -249,7 +329,7 @@ void *__wrap_malloc(size_t size)
 
 	if (memory == NULL)
 		return __real_malloc(size);
-	return must_fail(memory) ? NULL : keep(memory, __real_malloc(size), size, HEAP);
+	return must_fail(memory, size) ? NULL : keep(memory, __real_malloc(size), size, HEAP);
 }
 
 /* Large ones are tables, mostly, and hardly touched: the kernel's zeros cost only where they are. */
@@ -259,7 +339,8 @@ void *__wrap_calloc(size_t count, size_t size)
 	struct process_memory *memory = mine();
 	size_t whole;
 
-	if (__builtin_mul_overflow(count, size, &whole) || (memory != NULL && must_fail(memory)))
+	if (__builtin_mul_overflow(count, size, &whole) ||
+	    (memory != NULL && must_fail(memory, whole)))
 		return NULL;
 	if (whole >= LARGE && !IS_SANITIZED)
 		return keep(memory != NULL ? memory : &of_world, pages_new(whole), whole, PAGES);
@@ -290,7 +371,7 @@ void *__wrap_realloc(void *old, size_t size)
 
 	if (memory == NULL)
 		return __real_realloc(old, size);
-	if (must_fail(memory))
+	if (must_fail(memory, size))
 		return NULL;
 	start = old != NULL ? heap_resize(memory, old, size) : __real_malloc(size);
 	must(start != NULL);

@@ -125,6 +125,23 @@ size_t process_memory_most(const struct process *process)
 	return memory_most(process->memory);
 }
 
+size_t process_memory_settled(const struct process *process)
+{
+	return memory_settled(process->memory);
+}
+
+void process_turn(struct process *process, bool is_listening)
+{
+	const struct process_thrift *thrift = process->thrift;
+
+	if (thrift == NULL)
+		return;
+	if (memory_is_settled(process->memory))
+		memory_turn(process->memory);
+	else if (is_listening || !thrift->until_listening)
+		memory_settle(process->memory, thrift->turns);
+}
+
 void process_fail_allocation(struct process *process, uint64_t n, bool forever)
 {
 	memory_fail(process->memory, n, forever);

@@ -38,6 +38,12 @@ enum process_state {
 	PROCESS_KILLED,
 };
 
+/* When a process has everything that it will ever need: "nothing is allocated after the start". */
+struct process_thrift {
+	bool until_listening; /* its start is over when it first waits for events as a listener; false: when it first does */
+	unsigned turns;       /* from then on, the turns of its loop in which it may allocate all the same */
+};
+
 enum process_death {
 	DEATH_EXIT,  /* by itself: the kernel tidies up */
 	DEATH_KILL,  /* SIGKILL: the same. Its writes in flight go on */
@@ -59,6 +65,7 @@ struct process {
 	int signals[4];       /* not yet delivered; sim_io takes them */
 	unsigned signal_count;
 	void *script;         /* the scenario's: what its standard input will be, and so on */
+	const struct process_thrift *thrift; /* NULL: it may allocate whenever it likes */
 	/* process.c's own */
 	int (*main)(void *argument);
 	void *argument;
@@ -83,6 +90,12 @@ struct process *process_current(void);
 
 /* The most bytes that it has ever had allocated. */
 size_t process_memory_most(const struct process *process);
+
+/* ... and how many when its start was over; 0: it never was. */
+size_t process_memory_settled(const struct process *process);
+
+/* A turn of its loop begins (from io_wait). */
+void process_turn(struct process *process, bool is_listening);
 
 /* The n-th allocation from now on of this process fails (and all after it: forever). 0: none. */
 void process_fail_allocation(struct process *process, uint64_t n, bool forever);

@@ -6,7 +6,6 @@
 #include "base/must.h"
 #include "finale.h"
 #include "net.h"
-#include "server/memory.h"
 #include "stage.h"
 #include "world.h"
 
@@ -310,20 +309,6 @@ static enum sim_mode draw_mode(void)
 	return kind < 17 ? MODE_LIVENESS : MODE_EXHAUSTION;
 }
 
-/* What a server's heap and the memory of its files may take: all that it plans to have but for large messages and the loop's receive
- * buffers, which are not counted (memory.h); and some for what is outside that plan, opening the journal above all. */
-static uint64_t memory_budget(const struct server_config *config)
-{
-	enum { WRITES_MOST = 4, BESIDE = MIB };
-	struct memory_plan plan;
-	struct failure why;
-
-	if (memory_plan(config, config->connections_max, WRITES_MOST, &plan, &why) != 0)
-		return config->memory + BESIDE;
-	return config->memory + BESIDE - plan.large_budget -
-	       (uint64_t)plan.buffer_count * RECEIVE_BUFFER_SIZE;
-}
-
 static void begin_checks(const struct stage *stage)
 {
 	struct check_config config = {
@@ -333,7 +318,8 @@ static void begin_checks(const struct stage *stage)
 		.keep_bytes = stage->config.journal.keep_bytes,
 		.is_buffered = stage->is_buffered,
 		.no_journal = stage->is_volatile,
-		.memory_budget = memory_budget(&stage->config),
+		.memory_budget = stage_memory_budget(stage),
+		.opening_budget = 2 * MIB,
 		.descriptors_budget = stage->config.connections_max + FILES_MOST,
 	};
 

@@ -9,6 +9,8 @@
 #define DRAINS_NS (2 * DRAIN_NS + SECOND_NS)
 #define LEAVES_NS SECOND_NS
 
+static const struct process_thrift nothing_later = { .until_listening = true };
+
 static int server_main(void *argument)
 {
 	const struct server_actor *actor = argument;
@@ -71,6 +73,7 @@ void server_start(struct server_actor *actor)
 				       server_main, actor, server_ended);
 	actor->process->script = actor;
 	actor->process->is_server = true;
+	actor->process->thrift = &nothing_later;
 	disk_server_started(actor->stage->disk);
 	check_server_started(actor->process);
 }

@@ -22,7 +22,6 @@ struct mapping {
 /* What file_memory has given. */
 struct area {
 	void *memory;
-	void *pages;
 	size_t size;
 	struct area *next;
 };
@@ -281,23 +280,18 @@ void file_unmap(void *memory, size_t size)
 void *file_memory(size_t size, size_t alignment)
 {
 	struct files *files = mine();
-	size_t whole = size;
 	struct area *area;
-	uint8_t *pages;
+	void *pages;
 
 	if (size == 0 || (alignment & (alignment - 1)) != 0)
 		return NULL;
-	if (alignment > DISK_PAGE && __builtin_add_overflow(size, alignment - DISK_PAGE, &whole))
-		return NULL;
-	pages = memory_pages(whole, alignment <= DISK_PAGE); /* buffers to read into */
+	pages = memory_pages(size, alignment, alignment <= DISK_PAGE); /* buffers to read into */
 	if (pages == NULL)
 		return NULL;
 	area = sim_alloc(sizeof(*area));
-	*area = (struct area){ pages, pages, whole, files->areas };
-	if (alignment > DISK_PAGE)
-		area->memory = pages + (alignment - (uintptr_t)pages % alignment) % alignment;
+	*area = (struct area){ pages, size, files->areas };
 	files->areas = area;
-	return area->memory;
+	return pages;
 }
 
 void file_memory_free(void *memory, size_t size)
@@ -305,7 +299,6 @@ void file_memory_free(void *memory, size_t size)
 	struct area **place = &mine()->areas;
 	struct area *area;
 
-	(void)size;
 	if (memory == NULL)
 		return;
 	while (*place != NULL && (*place)->memory != memory)
@@ -313,8 +306,10 @@ void file_memory_free(void *memory, size_t size)
 	area = *place;
 	if (area == NULL)
 		world_fail("file_memory_free: this was not from file_memory");
+	if (area->size != size)
+		world_fail("file_memory_free: %zu bytes, and there were %zu", size, area->size);
 	*place = area->next;
-	memory_pages_free(area->pages, area->size);
+	memory_pages_free(area->memory, area->size);
 	sim_free(area);
 }
 

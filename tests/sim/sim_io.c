@@ -332,6 +332,7 @@ int io_wait(struct io *io, uint64_t deadline_ns)
 		world_fail("%s waits on a loop that is not its own", io->process->name);
 	if (io->entry_at < io->entry_count)
 		world_fail("%s waits with events not taken", io->process->name);
+	process_turn(io->process, has_listener(io));
 	/* A turn takes time, so that nobody turns for ever at the same instant. */
 	fiber_sleep(world_between(200, 3000));
 	while (!gather(io) && world_now() < until_ns)
