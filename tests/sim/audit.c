@@ -12,6 +12,7 @@
 enum {
 	SNAPSHOT_HEADER = 80,
 	SNAPSHOT_ENTRY = 64,
+	LOCK = 24,
 	NAMES_MAX = 512, /* a simulated journal never has more */
 };
 
@@ -25,6 +26,7 @@ struct listed {
 static struct {
 	struct listed listed[NAMES_MAX];
 	size_t listed_count;
+	uint64_t lock;       /* the lock file's inode; 0: there is none */
 	struct audit_segment segments[NAMES_MAX]; /* by index */
 	size_t segment_count;
 	bool is_stale;       /* walk again from the beginning */
@@ -63,7 +65,8 @@ void audit_restart(void)
 static void take_name(void *context, const char *name, uint64_t inode, uint64_t size)
 {
 	(void)context;
-	(void)name;
+	if (strcmp(name, "lock") == 0)
+		audit.lock = inode;
 	if (audit.listed_count == NAMES_MAX)
 		world_fail("more than %d names in the journal", NAMES_MAX);
 	audit.listed[audit.listed_count++] = (struct listed){ inode, size };
@@ -96,6 +99,7 @@ static void list_segments(bool anew)
 
 	memcpy(before, audit.segments, before_count * sizeof(before[0]));
 	audit.segment_count = audit.listed_count = 0;
+	audit.lock = 0;
 	disk_list(disk, checks.config.directory, take_name, NULL);
 	for (size_t i = 0; i < audit.listed_count; i++) {
 		struct audit_segment segment = { .inode = audit.listed[i].inode };
@@ -408,6 +412,18 @@ static uint64_t snapshot_claim(uint64_t inode, uint64_t size)
 	return crc == check_u32(header + 56) ? check_u64(header + 40) : 0;
 }
 
+/* The number in the lock file is never flushed, but whoever opens the journal while it is there counts it. */
+static uint64_t lock_claim(void)
+{
+	uint8_t lock[LOCK];
+	uint64_t number;
+
+	if (audit.lock == 0 || !disk_read(checks.config.disk, audit.lock, 0, lock, sizeof(lock)))
+		return 0;
+	number = check_u64(lock);
+	return check_u64(lock + 16) == ~number ? number : 0;
+}
+
 static uint64_t highest_claim(void)
 {
 	uint64_t highest = 0;
@@ -469,6 +485,7 @@ static void look_behind(uint64_t wanted)
 void audit_cut(void)
 {
 	uint64_t wanted = check_owed() > ledger_last() ? check_owed() : ledger_last();
+	uint64_t claim;
 	bool is_damaged;
 
 	if (!check_is_corrupt() || wanted == 0)
@@ -479,10 +496,13 @@ void audit_cut(void)
 		return;
 	}
 	check_found(audit.e);
-	is_damaged = audit.e <= highest_claim();
+	claim = highest_claim();
+	if (claim < lock_claim())
+		claim = lock_claim();
+	is_damaged = audit.e <= claim;
 	if (is_damaged)
 		look_behind(wanted);
-	if (audit.e > highest_claim() && audit.e <= wanted) {
+	if (audit.e > claim && audit.e <= wanted) {
 		/* What is missing before it stays owed, and so does all that was owed because of that. */
 		if (!is_damaged)
 			check_forgive(audit.e, wanted);

@@ -5,14 +5,18 @@
 #include "base/test.h"
 #include "check_testing.h"
 
-static void corrupt_scene(bool is_claimed, bool is_told)
+enum claim { NO_CLAIM, SEAL, LOCK, BROKEN_LOCK };
+
+static void corrupt_scene(enum claim claim, bool is_told)
 {
 	test_scene(MODE_CORRUPTION, 0);
 	test_ack(1, 3, 3);
 	test_messages(test_first, &test_orders, 4, 1, 1, 4, 5);
 	test_ack(1, 5, 5);
-	if (is_claimed)
+	if (claim == SEAL)
 		test_seal(test_first, 6, 5, NULL);
+	if (claim == LOCK || claim == BROKEN_LOCK)
+		test_lock(5, claim == LOCK);
 	test_first->bytes[2 * 4096 + 130] ^= 1;
 	check_corrupted();
 	test_restart();
@@ -22,22 +26,35 @@ static void corrupt_scene(bool is_claimed, bool is_told)
 
 static void corrupt_told(void)
 {
-	corrupt_scene(true, true);
+	corrupt_scene(SEAL, true);
 	test_whole(1, 3);
 }
 
 static void corrupt_not_told(void)
 {
-	corrupt_scene(true, false);
+	corrupt_scene(SEAL, false);
+	test_whole(1, 3);
+}
+
+/* Only the number in the lock file says that it was there. */
+static void corrupt_not_told_by_lock(void)
+{
+	corrupt_scene(LOCK, false);
+	test_whole(1, 3);
+}
+
+static void corrupt_told_by_lock(void)
+{
+	corrupt_scene(LOCK, true);
 	test_whole(1, 3);
 }
 
 /* Nothing on the medium says that it was ever there: it passes for an end, and its numbers are used again. */
-static void corrupt_lawful(void)
+static void goes_on_without(enum claim claim)
 {
 	struct test_file *second;
 
-	corrupt_scene(false, false);
+	corrupt_scene(claim, false);
 	second = test_segment(2, 4);
 	test_orders = test_native(1);
 	test_messages(&test_files[7], &test_orders, 1, 1, 1, 1, 3);
@@ -47,6 +64,21 @@ static void corrupt_lawful(void)
 	test_messages(second, &test_orders, 4, 1, 2, 1, 1);
 	test_ack(2, 4, 4);
 	check_client_ended(1, 2, 1, 0);
+}
+
+static void corrupt_lawful(void)
+{
+	goes_on_without(NO_CLAIM);
+}
+
+static void corrupt_lawful_by_lock(void)
+{
+	goes_on_without(BROKEN_LOCK);
+}
+
+static void corrupt_goes_on(void)
+{
+	goes_on_without(LOCK);
 }
 
 /* A write that the drive has misplaced, or left out: claimed, and not there; then there after all, since the server wrote it again. */
@@ -79,7 +111,7 @@ static void corrupt_other_bytes(void)
 {
 	struct check_record shown;
 
-	corrupt_scene(true, true);
+	corrupt_scene(SEAL, true);
 	shown = test_shown(4, &test_orders, 4, "changed");
 	check_seen(&shown);
 }
@@ -103,7 +135,7 @@ static void corrupt_shown_wrong_only(void)
 
 static void corrupt_server_says(void)
 {
-	corrupt_scene(true, false);
+	corrupt_scene(SEAL, false);
 	test_end_server(65);
 	test_whole(1, 3);
 }
@@ -116,7 +148,7 @@ static void damage_without_lies(void)
 
 static void corrupt_told_at(const char *place)
 {
-	corrupt_scene(true, false);
+	corrupt_scene(SEAL, false);
 	check_damage_told("verify", place);
 	test_whole(1, 3);
 }
@@ -274,7 +306,11 @@ static void fence_behind(void)
 static const struct test_row rows[] = {
 	{ "corrupt told", corrupt_told, NULL },
 	{ "corrupt not told", corrupt_not_told, "nobody has said so" },
+	{ "corrupt not told, and the lock has it", corrupt_not_told_by_lock, "nobody has said so" },
+	{ "corrupt told, and the lock has it", corrupt_told_by_lock, NULL },
 	{ "corrupt lawful", corrupt_lawful, NULL },
+	{ "corrupt lawful, the lock is broken", corrupt_lawful_by_lock, NULL },
+	{ "corrupt goes on, and the lock has it", corrupt_goes_on, "nobody has said so" },
 	{ "corrupt there after all", corrupt_there_after_all, NULL },
 	{ "corrupt never there", corrupt_never_there, "nobody has said so" },
 	{ "corrupt other bytes", corrupt_other_bytes, "other bytes" },

@@ -113,6 +113,17 @@ bool disk_medium_read(const struct disk *disk, uint64_t inode, uint64_t offset, 
 	return true;
 }
 
+bool disk_read(const struct disk *disk, uint64_t inode, uint64_t offset, void *out, size_t size)
+{
+	const struct test_file *file = file_of(inode);
+
+	(void)disk;
+	if (file == NULL || offset + size > FILE_SIZE)
+		return false;
+	memcpy(out, file->bytes + offset, size);
+	return true;
+}
+
 bool disk_medium_name(const struct disk *disk, const char *directory, uint64_t inode,
 		      char ret[256])
 {
@@ -238,6 +249,17 @@ struct test_file *test_segment(uint64_t index, uint64_t f)
 	put_u32(header + 56, TEST_BLOCK);
 	put_u32(header + 12, crc32c(crc32c(0, header, 12), header + 16, 64));
 	return file;
+}
+
+void test_lock(uint64_t number, bool is_good)
+{
+	struct test_file *file = &test_files[file_count++];
+
+	file->inode = file_count;
+	file->is_listed = file->is_name_certain = true;
+	snprintf(file->name, sizeof(file->name), "lock");
+	put_u64(file->bytes, number);
+	put_u64(file->bytes + 16, ~number ^ !is_good);
 }
 
 struct test_stream test_native(uint8_t name)

@@ -83,6 +83,9 @@ void test_commit(struct test_file *file, struct test_stream *stream, uint64_t re
 void test_messages(struct test_file *file, struct test_stream *stream, uint64_t record,
 		   uint32_t sender, uint32_t run, uint64_t first, uint64_t last);
 
+/* The lock file, as a server has left it that knew so much to be durable; or with a check that does not fit. */
+void test_lock(uint64_t number, bool is_good);
+
 /* A batch of count 0: a seal, or FORGET. The next record is this one. */
 void test_seal(struct test_file *file, uint64_t next, uint64_t durable,
 	       const struct test_stream *forget);

@@ -206,6 +206,13 @@ bool disk_medium_read(const struct disk *disk, uint64_t number, uint64_t offset,
 	return true;
 }
 
+bool disk_read(const struct disk *disk, uint64_t number, uint64_t offset, void *out, size_t size)
+{
+	struct inode *inode = find_inode(disk, number);
+
+	return inode != NULL && inode_read(inode, out, size, offset, false) == size;
+}
+
 bool disk_medium_name(const struct disk *disk, const char *path, uint64_t number, char ret[256])
 {
 	const struct directory *directory = directory_find(disk, path);

@@ -89,6 +89,9 @@ void disk_write_abandon(struct disk_write *write);
 bool disk_medium_read(const struct disk *disk, uint64_t inode, uint64_t offset, void *out,
 		      size_t size);
 
+/* Read what a process that reads right now gets. false: it is not so long, or not there. */
+bool disk_read(const struct disk *disk, uint64_t inode, uint64_t offset, void *out, size_t size);
+
 /* Is the file found, after a power cut right now, under a name of this directory for certain? The name goes to ret. */
 bool disk_medium_name(const struct disk *disk, const char *directory, uint64_t inode,
 		      char ret[256]);
