@@ -26,9 +26,8 @@ void memory_settle(struct process_memory *memory, unsigned turns);
 bool memory_is_settled(const struct process_memory *memory);
 void memory_turn(struct process_memory *memory); /* another turn begins */
 
-/* What it had when it settled; 0: it has not. */
-size_t memory_settled(const struct process_memory *memory);
- * with memory_pages_filled (a matter of speed alone). NULL: an allocation that had to fail. */
+/* For the file door's file_memory: aligned (a power of two), zeroed, the calling process's. kept: nobody but the file door writes into
+ * it, and says so with memory_pages_filled (a matter of speed alone). NULL: an allocation that had to fail. */
 void *memory_pages(size_t size, size_t alignment, bool is_kept);
 void memory_pages_filled(const void *at, size_t size);
 void memory_pages_free(void *pages, size_t size);
