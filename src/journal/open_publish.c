@@ -159,8 +159,8 @@ static bool is_unused(struct opening *o, uint32_t at)
 	       segments_lost_first(&o->set, at) == 0;
 }
 
-/* It may go when its room is needed. */
-static bool remove_unused(struct opening *o)
+/* It may go when its room is needed. 1: one has gone; 0: there is none; -errno. */
+static int remove_unused(struct opening *o)
 {
 	for (uint32_t i = o->set.count; i > 0; i--) {
 		struct segment *segment = &o->set.list[i - 1];
@@ -174,10 +174,12 @@ static bool remove_unused(struct opening *o)
 			file_close(segment->file);
 		segment->file = -1;
 		o->removed[i - 1] = 1;
-		return file_remove(o->j->store.directory, name) == 0 &&
-		       file_flush_directory(o->j->store.directory) == 0;
+		int error = file_remove(o->j->store.directory, name);
+		if (error == 0)
+			error = file_flush_directory(o->j->store.directory);
+		return error == 0 ? 1 : error;
 	}
-	return false;
+	return 0;
 }
 
 int opening_make_new_segment(struct opening *o)
@@ -217,7 +219,10 @@ int opening_make_new_segment(struct opening *o)
 		if (job->fatal || !store_is_no_room(error))
 			return opening_unreadable(o, error, job->failed_step);
 		(void)file_remove(store->directory, NAME_SEGMENT_NEW);
-		if (!remove_unused(o) &&
+		error = remove_unused(o);
+		if (error < 0)
+			return opening_unreadable(o, error, "delete an unused segment");
+		if (error == 0 &&
 		    !opening_wait_for_room(o, "make a new segment", &announced))
 			return failure_set(o->why, EXIT_DONE, EINTR, "journal %s", j->config.path);
 	}

@@ -9,9 +9,12 @@
 
 static int reserve_error; /* errno that reserving room fails with; 0: it works */
 static int rename_error;
+static uint64_t unflushed_without; /* flushing the directory fails when this segment has gone; 0: it works */
 
 int __real_file_reserve(int file, uint64_t size);
 int __wrap_file_reserve(int file, uint64_t size);
+int __real_file_flush_directory(int dir);
+int __wrap_file_flush_directory(int dir);
 int __real_file_rename(int dir, const char *from, const char *to, bool replace);
 int __wrap_file_rename(int dir, const char *from, const char *to, bool replace);
 
@@ -31,6 +34,7 @@ static int set_up_store(void **state)
 {
 	reserve_error = 0;
 	rename_error = 0;
+	unflushed_without = 0;
 	return set_up(state);
 }
 
@@ -48,6 +52,13 @@ static bool segment_exists(uint64_t index)
 
 	segment_path(index, name);
 	return access(name, F_OK) == 0;
+}
+
+int __wrap_file_flush_directory(int dir)
+{
+	return unflushed_without != 0 && !segment_exists(unflushed_without)
+		       ? -EIO
+		       : __real_file_flush_directory(dir);
 }
 
 /* Large messages, until `count` more segments are full. */
@@ -235,6 +246,30 @@ static void test_opening_on_a_full_disk_gives_the_spare_back(void **state)
 	assert_int_equal(journal_open(&c, &door, &j, &why), -EINTR);
 	assert_false(segment_exists(2));
 	assert_int_equal(deleted_open, before);
+	reserve_error = 0;
+	kill_it(open_it());
+}
+
+/* That the spare's name could not be flushed away passed for a full disk, and the directory was flushed a second time. */
+static void test_opening_on_a_full_disk_flushes_once(void **state)
+{
+	struct journal_config c = config();
+	struct stream_state s;
+	struct journal *j = open_it();
+	struct failure why = { 0 };
+
+	(void)state;
+	append_ok(j, "a", open_stream(j, "a", &s), 1, 10);
+	settle(j);
+	assert_true(segment_exists(2));
+	kill_it(j);
+	reserve_error = ENOSPC;
+	c.stop = give_up;
+	unflushed_without = 2;
+	assert_int_equal(journal_open(&c, &door, &j, &why), -EIO);
+	assert_int_equal(why.status, EXIT_IO);
+	assert_non_null(strstr(why.text, "delete an unused segment: Input/output error"));
+	unflushed_without = 0;
 	reserve_error = 0;
 	kill_it(open_it());
 }
@@ -525,6 +560,7 @@ int main(void)
 		ROW(test_retention_by_age_goes_on_when_full),
 		ROW(test_opening_on_a_full_disk_keeps_what_the_snapshot_needs),
 		ROW(test_opening_on_a_full_disk_gives_the_spare_back),
+		ROW(test_opening_on_a_full_disk_flushes_once),
 		ROW(test_segment_of_ends_only_is_closed),
 		ROW(test_closing_a_segment_is_progress),
 		ROW(test_end_that_lands_late_ends_nothing),
