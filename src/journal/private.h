@@ -1,5 +1,6 @@
 /* The inside of a journal, shared by the files of this room that write one: open.c makes it, journal.c is its face, staging.c
- * collects commits, store.c keeps the segments, snapshot.c the stream table's copies. Nobody outside includes this. */
+ * collects commits, store.c keeps the segments, retention.c says which may go, snapshot.c the stream table's copies. Nobody outside
+ * includes this. */
 #ifndef ROGER_JOURNAL_PRIVATE_H
 #define ROGER_JOURNAL_PRIVATE_H
 
@@ -218,6 +219,14 @@ bool store_is_no_room(int error);
 /* Blocking pieces, also used by opening. -errno; job->failed_step says what failed. */
 int store_make_segment(struct store_job *job);
 int store_publish_segment(struct store_job *job);
+
+/* --- retention.c */
+/* The oldest segment, when retention wants it gone, with `more` bytes about to come, and both snapshots cover it. Else NULL. */
+struct store_segment *retention_candidate(struct journal *j, uint64_t more);
+/* Retention waits for the older snapshot alone, and nothing new may come for long: the newer one is to be written once more. */
+bool retention_needs_snapshot(struct journal *j);
+/* May it become the next spare? */
+bool retention_may_reuse(const struct store *store, const struct store_segment *oldest);
 
 /* --- snapshot.c */
 /* Copy the table as it is now: the state up to record `record`, the end of segment `index`. */

@@ -16,8 +16,8 @@ void snapshot_copy(struct journal *j, uint64_t index, uint64_t record)
 {
 	struct store *store = &j->store;
 
-	/* The one before is still being written, or waits: it will do. Retention only comes later. */
-	if (store->snapshot_pending)
+	/* The one before is still being written: it will do. Retention only comes later. (One that still waits is replaced.) */
+	if (store->job_running && store->job.kind == JOB_SNAPSHOT)
 		return;
 	if (record == 0)
 		return;

@@ -279,34 +279,6 @@ bool store_roll(struct journal *j, uint64_t f)
 	return true;
 }
 
-static uint64_t bytes_on_disk(const struct store *store)
-{
-	return store->list_bytes + store->current.size +
-	       (store->spare_ready ? store->spare.size : 0);
-}
-
-/* The oldest segment, when retention wants it gone and may have it; `more` bytes are about to come. */
-static struct store_segment *retirable(struct journal *j, uint64_t more)
-{
-	struct store *store = &j->store;
-	struct store_segment *oldest;
-	uint64_t now_ns = clock_realtime_ns();
-
-	if (store->list_start == store->list_count)
-		return NULL;
-	oldest = &store->list[store->list_start];
-	if (!oldest->closed || oldest->index == store->closing.index ||
-	    (!MUTANT(16) && oldest->index > store->snapshot_index) ||
-	    (!MUTANT(16) && !MUTANT(32) && oldest->index > store->snapshot_old_index))
-		return NULL;
-	if (store->keep_bytes != 0 && bytes_on_disk(store) + more > store->keep_bytes)
-		return oldest;
-	if (store->keep_age_ns != 0 && now_ns > oldest->modified_ns &&
-	    now_ns - oldest->modified_ns > store->keep_age_ns)
-		return oldest;
-	return NULL;
-}
-
 /* The list is kept packed at its front now and then, so that it can go on for ever. */
 static void drop_oldest(struct store *store)
 {
@@ -316,17 +288,11 @@ static void drop_oldest(struct store *store)
 		pack_list(store);
 }
 
-static bool may_reuse(const struct store *store, const struct store_segment *oldest)
-{
-	return (oldest->mine || MUTANT(17)) && store->next_size == store->segment_size_max &&
-	       oldest->size <= store->next_size && oldest->size >= store->next_size / 2;
-}
-
 static void start_spare(struct journal *j)
 {
 	struct store *store = &j->store;
 	struct store_job *job = &store->job;
-	struct store_segment *oldest = retirable(j, store->next_size);
+	struct store_segment *oldest = retention_candidate(j, store->next_size);
 
 	job->header = (struct segment_header){
 		.index = store->next_index,
@@ -342,7 +308,7 @@ static void start_spare(struct journal *j)
 	job->keep_free = store->keep_free;
 	job->file = -1;
 	store->next_index++;
-	if (oldest != NULL && may_reuse(store, oldest)) {
+	if (oldest != NULL && retention_may_reuse(store, oldest)) {
 		job->old_index = oldest->index;
 		job->offset = oldest->size; /* behind it are no written blocks */
 		start_job(j, JOB_REUSE);
@@ -408,9 +374,11 @@ static void start_close(struct journal *j)
 	start_job(j, JOB_CLOSE);
 }
 
-static bool snapshot_is_due(const struct journal *j)
+static bool snapshot_is_due(struct journal *j)
 {
-	return j->store.snapshot_pending && (MUTANT(15) || j->durable >= j->store.snapshot.record);
+	if (!j->store.snapshot_pending)
+		return retention_needs_snapshot(j);
+	return MUTANT(15) || j->durable >= j->store.snapshot.record;
 }
 
 void store_turn(struct journal *j)
@@ -431,8 +399,9 @@ void store_turn(struct journal *j)
 	}
 	if (now < store->job_pause_ns)
 		return;
-	oldest = j->stopping ? NULL : retirable(j, store->spare_ready ? 0 : store->next_size);
-	if (oldest != NULL && (store->spare_ready || !may_reuse(store, oldest))) {
+	oldest = j->stopping ? NULL
+			     : retention_candidate(j, store->spare_ready ? 0 : store->next_size);
+	if (oldest != NULL && (store->spare_ready || !retention_may_reuse(store, oldest))) {
 		store->job.index = oldest->index;
 		start_job(j, JOB_RETIRE);
 	} else if (!store->spare_ready && !j->stopping &&
@@ -440,6 +409,7 @@ void store_turn(struct journal *j)
 		store->snapshot_tried = false;
 		start_spare(j);
 	} else if (snapshot_is_due(j)) {
+		store->snapshot_pending = true;
 		store->snapshot_tried = true;
 		start_snapshot(j);
 	} else {
