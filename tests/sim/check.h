@@ -16,7 +16,10 @@
 
 /* --- messages that describe themselves */
 
-enum { MESSAGE_HEAD = 32 };
+enum {
+	MESSAGE_HEAD = 32,
+	SENDER_MOST = 0xfff, /* it has three digits */
+};
 
 struct message {
 	uint32_t sender;  /* which client of the scenario: 1, 2 ... */

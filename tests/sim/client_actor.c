@@ -93,6 +93,10 @@ static void client_again(void *context, uint64_t number)
 
 static void begin_anew(struct client_actor *actor)
 {
+	if (actor->sender + RENEWED > SENDER_MOST) {
+		actor->is_out = true; /* a message could not say whose it is */
+		return;
+	}
 	actor->sender += RENEWED;
 	actor->last = 0;
 	snprintf(actor->stream_name, sizeof(actor->stream_name), "stream %u", actor->sender);
