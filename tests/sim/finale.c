@@ -113,15 +113,20 @@ static void stop_everybody(struct stage *stage)
 static void stop_servers(struct stage *stage, bool kindly)
 {
 	for (unsigned i = 0; i < SERVERS; i++) {
-		struct process *process = stage->servers[i].process;
+		struct server_actor *actor = &stage->servers[i];
+		struct process *process = actor->process;
+		bool was_paused = process != NULL && process->paused_until_ns > world_now();
 
 		if (process == NULL)
 			continue;
 		process->paused_until_ns = 0;
-		if (kindly)
-			server_stop(&stage->servers[i]);
-		else
+		if (!kindly) {
 			process_kill(process, DEATH_KILL);
+			continue;
+		}
+		server_stop(actor);
+		if (was_paused) /* it may sleep on for a while */
+			actor->asked_ns = NEVER_NS;
 	}
 	if (!until(servers_are_gone, stage, STOPS_NS))
 		world_fail("the server does not stop");
