@@ -232,7 +232,7 @@ int loop_signals(struct io *io);
 
 #define LOOP_BACKEND(its_name, its_create)                                               \
 	{                                                                                \
-		.name = its_name, .create = its_create, .destroy = loop_destroy,         \
+		.name = (its_name), .create = (its_create), .destroy = loop_destroy,     \
 		.wait = loop_wait, .next = loop_next, .listen = loop_listen,             \
 		.accept = loop_accept, .connect = loop_connect, .adopt = loop_adopt,     \
 		.set_owner = loop_set_owner, .tune = loop_tune, .receive = loop_receive, \

@@ -108,6 +108,7 @@ void check_damage_told(const char *who, const char *text)
 	if (!check_is_corrupt())
 		world_fail("%s calls an honest crash damage: %s", who, text);
 	world_trace("damage told", 0, 0);
+	checks.reports++;
 	check_told_from(record_in(text));
 }
 

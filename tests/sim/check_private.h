@@ -24,6 +24,7 @@ struct check_state {
 	struct check_config config;
 	bool is_damaged;         /* check_corrupted was called */
 	uint64_t told_first;     /* somebody has reported damage from this record on; 0: nobody has */
+	uint64_t reports;      /* of damage */
 	uint64_t lies_before;    /* faults of the medium, before this seed */
 	uint64_t flushes_before; /* flushes that failed */
 	uint64_t acknowledged;

@@ -17,6 +17,8 @@ static struct {
 	uint64_t whole_first;
 	uint64_t whole_last;
 	uint64_t whole_count;
+	uint64_t whole_wrong;    /* as in struct reader */
+	uint64_t reports_before; /* of damage */
 } seen;
 
 void seen_begin(void)
@@ -108,7 +110,8 @@ void check_seen_all(unsigned number)
 
 void check_whole_begin(void)
 {
-	seen.whole_first = seen.whole_last = seen.whole_count = 0;
+	seen.whole_first = seen.whole_last = seen.whole_count = seen.whole_wrong = 0;
+	seen.reports_before = checks.reports;
 	audit_cut();
 	audit_restart();
 }
@@ -122,7 +125,10 @@ void check_whole_record(const struct check_record *record)
 			   (unsigned long long)record->number,
 			   (unsigned long long)seen.whole_last);
 	check_durable("the whole journal", record);
-	check_same("the whole journal", record);
+	if (is_wrong(record))
+		seen.whole_wrong = record->number;
+	else
+		check_same("the whole journal", record);
 	seen.whole_last = record->number;
 	seen.whole_count++;
 }
@@ -166,6 +172,9 @@ void check_whole_end(uint64_t *ret_records)
 {
 	uint64_t first = audit_first();
 
+	if (seen.whole_wrong != 0 && checks.reports == seen.reports_before)
+		world_fail("the whole journal shows a wrong record %llu, and tells of no damage",
+			   (unsigned long long)seen.whole_wrong);
 	if (seen.whole_last < ledger_last())
 		check_missing(seen.whole_last + 1 > first ? seen.whole_last + 1 : first,
 			      "the whole journal ends at record %llu, and somebody has been told "
