@@ -77,7 +77,7 @@ static const struct workload workloads[] = {
 
 enum {
 	WORKLOADS = sizeof(workloads) / sizeof(workloads[0]),
-	VARIANTS = 6, /* each workload with so many seeds: other latencies, other numbers of writes in flight */
+	VARIANTS = 7, /* each workload with so many seeds: other latencies, other numbers of writes in flight */
 };
 
 struct shared {
