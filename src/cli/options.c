@@ -1,5 +1,6 @@
 #include "cli/options.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -52,7 +53,16 @@ int options_unexpected(const struct options *o, const char *value)
 int options_help(const char *text)
 {
 	fputs(text, stdout);
-	return fflush(stdout) == 0 ? EXIT_DONE : EXIT_IO;
+	return options_output_end();
+}
+
+int options_output_end(void)
+{
+	errno = 0;
+	if (fflush(stdout) == 0 && ferror(stdout) == 0)
+		return EXIT_DONE;
+	fprintf(stderr, "roger: write standard output: %s\n", strerror(errno != 0 ? errno : EIO));
+	return EXIT_IO;
 }
 
 static int bad(const struct options *o, const char *what)

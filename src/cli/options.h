@@ -52,6 +52,9 @@ int options_unexpected(const struct options *o, const char *value);
 /* Print a help text on standard output. Returns the exit status. */
 int options_help(const char *text);
 
+/* All has been printed. EXIT_DONE, or EXIT_IO when standard output has not taken it, which is said. */
+int options_output_end(void);
+
 /* The option's value as a number in its range. False: it has been said why not, and *ret is untouched. */
 bool options_size(const struct options *o, const char *value, uint64_t min, uint64_t max,
 		  uint64_t *ret);

@@ -146,7 +146,7 @@ static bool pause_reading(struct read *r)
 		return false;
 	reader_release(r->reader);
 	poll(&out, 1, FOLLOW_PAUSE_MS);
-	if ((out.revents & POLLERR) == 0)
+	if ((out.revents & (POLLERR | POLLHUP | POLLNVAL)) == 0) /* a pipe tells of it as an error, a socket as a hang-up */
 		return true;
 	errno = EPIPE;
 	return false;

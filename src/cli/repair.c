@@ -50,7 +50,7 @@ int command_repair(int count, char **arguments)
 	if (to == NULL)
 		return options_complain(&o, "from which journal to which? (roger repair FROM TO)");
 	if (journal_repair(from, to, print_line, NULL, &why) == 0)
-		return fflush(stdout) == 0 ? EXIT_DONE : EXIT_IO;
+		return options_output_end();
 	fflush(stdout);
 	fprintf(stderr, "roger: %s\n", why.text);
 	return (int)why.status;

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,8 +153,10 @@ int command_send(int count, char **arguments)
 
 	options_init(&s.o, "send", table, sizeof(table) / sizeof(table[0]), arguments, count);
 	s.list = calloc(2 * (size_t)count + 2, sizeof(*s.list));
-	if (s.list == NULL)
+	if (s.list == NULL) {
+		fprintf(stderr, "roger: memory: %s\n", strerror(ENOMEM));
 		return EXIT_IO;
+	}
 	s.config.input.messages = s.list;
 	s.config.input.files = s.list + count + 1;
 	result = parse(&s);

@@ -44,7 +44,7 @@ int command_verify(int count, char **arguments)
 	}
 	if (journal_verify(directory != NULL ? directory : JOURNAL_DEFAULT, print_line, NULL,
 			   &why) == 0)
-		return fflush(stdout) == 0 ? EXIT_DONE : EXIT_IO;
+		return options_output_end();
 	fflush(stdout);
 	fprintf(stderr, "roger: %s\n", why.text);
 	return (int)why.status;

@@ -134,6 +134,17 @@ static void on_timeout(struct client *c)
 	client_fail(c, &why);
 }
 
+/* What is not waited for does not count as silence: up to now, and before anything that happens in this turn. */
+static void note_time(struct client *c)
+{
+	if (!sender_waits(&c->sender))
+		c->heard_ns = c->now_ns;
+	if (sender_unacked(&c->sender) == 0)
+		c->acked_ns = c->now_ns;
+	if (c->sender.connected || c->phase == PHASE_DONE)
+		c->down_ns = c->now_ns;
+}
+
 static void check_time(struct client *c)
 {
 	dial_tick(&c->dial, c->now_ns);
@@ -143,18 +154,16 @@ static void check_time(struct client *c)
 		client_silence(c);
 	if (c->now_ns >= timeout_deadline(c))
 		on_timeout(c);
-	/* What is not waited for does not count as silence. */
-	if (!sender_waits(&c->sender))
-		c->heard_ns = c->now_ns;
-	if (sender_unacked(&c->sender) == 0)
-		c->acked_ns = c->now_ns;
-	if (c->sender.connected || c->phase == PHASE_DONE)
-		c->down_ns = c->now_ns;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
+}
+
+static bool shows_progress(const struct client *c)
+{
+	return c->welcomed && !c->finished;
 }
 
 static uint64_t next_deadline(const struct client *c)
@@ -164,7 +173,7 @@ static uint64_t next_deadline(const struct client *c)
 	deadline = earlier(deadline, dial_deadline(&c->dial));
 	deadline = earlier(deadline, client_silence_deadline(c));
 	deadline = earlier(deadline, timeout_deadline(c));
-	return earlier(deadline, progress_deadline(&c->progress));
+	return shows_progress(c) ? earlier(deadline, progress_deadline(&c->progress)) : deadline;
 }
 
 static void show_progress(struct client *c)
@@ -176,7 +185,7 @@ static void show_progress(struct client *c)
 		.connected = c->sender.connected,
 	};
 
-	if (c->welcomed && !c->finished)
+	if (shows_progress(c))
 		progress_update(&c->progress, &state, c->now_ns);
 }
 
@@ -190,6 +199,7 @@ static int turn(struct client *c)
 	if (result < 0)
 		return result;
 	c->now_ns = io_now(c->io);
+	note_time(c);
 	while (io_next(c->io, &event)) {
 		if (event.owner == &c->dial)
 			client_peer_event(c, &event);

@@ -10,7 +10,6 @@
 #include "client/retry.h"
 #include "clock/clock.h"
 
-#define FIRST_ANSWER_NS (10 * SECOND_NS)      /* from a peer that may be no Roger server */
 #define FOREIGN_ANSWER_NS (200 * MS_NS)       /* the rest of a foreign answer, to be shown in one piece */
 #define BYE_NS (1 * SECOND_NS)                /* all is acknowledged: the end of an ephemeral stream is a courtesy */
 #define STEADY_NS (5 * SECOND_NS)             /* a connection that lasted so long begins the back-off anew */
@@ -387,7 +386,7 @@ uint64_t client_silence_deadline(const struct client *c)
 	case PHASE_BYE: return c->phase_ns + BYE_NS;
 	case PHASE_OPEN:
 		if (!c->welcomed && !c->sender.opened)
-			return c->phase_ns + FIRST_ANSWER_NS;
+			return c->phase_ns + PEER_SILENT_NS;
 		return sender_waits(&c->sender) ? c->heard_ns + PEER_SILENT_NS : NEVER_NS;
 	case PHASE_PAUSE:
 	case PHASE_CONNECT:
@@ -407,12 +406,14 @@ void client_silence(struct client *c)
 	answer = sender_answer(&c->sender, &size);
 	if (c->phase == PHASE_BYE)
 		client_hang_up(c);
-	else if (c->phase == PHASE_FOREIGN || (first && size == 0))
-		end_foreign(c, "no answer within 10 s", answer, size);
+	else if (c->phase == PHASE_FOREIGN)
+		end_foreign(c, "", answer, size);
 	else if (first) {
-		/* What has come of it differs nowhere from a Roger server's. */
-		failure_set(&why, EXIT_UNAVAILABLE, 0, "%s: no whole answer within %d s",
-			    c->dial.text, (int)(FIRST_ANSWER_NS / SECOND_NS));
+		/* What has come of it, if anything, differs nowhere from a Roger server's. */
+		failure_set(&why, EXIT_UNAVAILABLE, 0, "%s: no %sanswer within %d s%s",
+			    c->dial.text, size > 0 ? "whole " : "",
+			    (int)(PEER_SILENT_NS / SECOND_NS),
+			    size > 0 ? "" : " (it is full, has stopped, or is no Roger server)");
 		try_again(c, &why);
 	} else {
 		failure_set(&why, EXIT_UNAVAILABLE, 0, "%s: nothing heard for %d s", c->dial.text,

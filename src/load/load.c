@@ -152,14 +152,24 @@ static void on_timeout(struct load *l)
 	load_fail(l, &why);
 }
 
+/* What is not waited for does not count as silence: up to now, and before anything that happens in this turn. */
+static void note_time(struct load *l)
+{
+	if (!waits(l))
+		load_moved(l);
+}
+
 static void check_time(struct load *l)
 {
 	if (l->phase == LOAD_ENDING && l->now_ns >= l->ending_ns + ENDING_NS)
 		l->phase = LOAD_DONE;
-	if (!waits(l))
-		load_moved(l);
-	else if (l->now_ns - l->moved_ns >= patience_ns(l))
+	if (waits(l) && l->now_ns - l->moved_ns >= patience_ns(l))
 		on_timeout(l);
+}
+
+static bool shows_progress(const struct load *l)
+{
+	return l->phase == LOAD_RUNNING && l->config->mode != LOAD_IDLE;
 }
 
 static uint64_t next_deadline(const struct load *l)
@@ -174,7 +184,7 @@ static uint64_t next_deadline(const struct load *l)
 		return deadline;
 	deadline =
 		earlier(deadline, schedule_deadline(&l->schedule, l->now_ns, l->kind->is_free(l)));
-	return earlier(deadline, progress_deadline(&l->progress));
+	return shows_progress(l) ? earlier(deadline, progress_deadline(&l->progress)) : deadline;
 }
 
 /* --- the end */
@@ -240,6 +250,7 @@ static void turn(struct load *l)
 		return;
 	}
 	l->now_ns = io_now(l->io);
+	note_time(l);
 	while (io_next(l->io, &event)) {
 		if (event.kind == IO_SIGNAL)
 			on_signal(l);
@@ -252,7 +263,7 @@ static void turn(struct load *l)
 	check_time(l);
 	state.acked = l->result->acked;
 	state.sent = l->result->sent;
-	if (l->phase == LOAD_RUNNING && l->config->mode != LOAD_IDLE)
+	if (shows_progress(l))
 		progress_update(&l->progress, &state, l->now_ns);
 }
 

@@ -158,7 +158,7 @@ static void end_line(struct line *line, bool json)
 }
 
 /* The descriptor is not ours alone, so it is not made non-blocking: it is asked. How much was written, 0: nothing now. */
-static size_t write_some(struct notes_way *way, const char *data, size_t size)
+static size_t write_once(struct notes_way *way, const char *data, size_t size)
 {
 	struct pollfd ask = { .fd = way->descriptor, .events = POLLOUT };
 	ssize_t n;
@@ -169,6 +169,17 @@ static size_t write_some(struct notes_way *way, const char *data, size_t size)
 	if (n < 0 && is_final(errno))
 		way->closed = true; /* serving goes on */
 	return n > 0 ? (size_t)n : 0;
+}
+
+static size_t write_some(struct notes_way *way, const char *data, size_t size)
+{
+	size_t done = 0;
+
+	if (!way->bytewise)
+		return write_once(way, data, size);
+	while (done < size && write_once(way, data + done, 1) == 1)
+		done++;
+	return done;
 }
 
 /* The rest of a line that was begun goes first. True: there is none any more. */
@@ -353,13 +364,17 @@ void notes_say(struct notes *notes, const char *event, const char *format, ...)
 static void serve_way(struct notes_way *way)
 {
 	char path[32];
+	int own;
 
 	if (way->closed || !isatty(way->descriptor))
 		return;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", way->descriptor);
-	way->descriptor = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	way->reopened = way->descriptor >= 0;
-	way->closed = !way->reopened; /* rather no lines than a server that stands still */
+	own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	way->reopened = own >= 0;
+	if (way->reopened)
+		way->descriptor = own;
+	else
+		way->bytewise = true;
 }
 
 void notes_serve(struct notes *notes)

@@ -2,7 +2,8 @@
  *
  * A line is written at once or not at all: a reader that does not read (a paused pager) must not stop the loop, so before each
  * write the descriptor is asked whether it takes one. A terminal that says so may still wait in the middle of a line: it is
- * opened once more, without waiting, and what it does not take is kept for the next write. Lines about connections and
+ * opened once more, without waiting, or, where that is refused (it is another user's), asked before each byte; and what it does
+ * not take is kept for the next write. Lines about connections and
  * messages are limited to LINES_PER_SECOND, on each of the two, and what is left out is counted. Everything from a peer is
  * escaped. As text, or one JSON object a line. */
 #ifndef ROGER_SERVER_NOTES_H
@@ -25,6 +26,7 @@ struct notes_way {
 	uint32_t written;   /* lines in it */
 	uint64_t left_out;  /* since the last line that said so */
 	bool reopened;      /* the descriptor is a terminal's, opened by us */
+	bool bytewise;      /* a terminal's, which we may not open */
 	size_t rest_size;   /* of a line that was begun */
 	char rest[NOTES_LINE_SIZE];
 };
@@ -39,7 +41,8 @@ struct notes {
 
 void notes_init(struct notes *notes, int out, int err, bool quiet, bool json);
 
-/* --- at the start these may wait for the reader; they are never left out because of the limit */
+/* --- at the start, these may wait for the reader, and are never left out; notes_banner and notes_say may come later, too, and are then
+ * limited like all lines */
 
 /* "listening on 127.0.0.1:9999 (roger, raw)"; protocols: "roger, raw", or NULL when the address says it. */
 void notes_listening(struct notes *notes, const char *address, const char *protocols);

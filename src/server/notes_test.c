@@ -238,7 +238,7 @@ static int begin_terminal(void)
 }
 
 /* A full terminal takes a part of a line and then waits: we do not, and no line is cut. */
-static void a_terminal_that_is_not_read(void **state)
+static void fill_terminal(bool is_refused)
 {
 	int master = begin_terminal();
 	uint64_t now_ns = SECOND_NS;
@@ -248,10 +248,14 @@ static void a_terminal_that_is_not_read(void **state)
 	const char *at;
 	ssize_t n;
 
-	(void)state;
 	memset(payload, 1, SHOWN_BYTES); /* a long line: \x01\x01... */
 	payload[SHOWN_BYTES] = text[0] = 0;
+	if (is_refused)
+		assert_int_equal(seteuid(65534), 0);
 	notes_serve(&notes);
+	if (is_refused)
+		assert_int_equal(seteuid(0), 0);
+	assert_int_equal(notes.out.bytewise, is_refused);
 	alarm(10);
 	while (!notes.out.left_out) {
 		received(now_ns, payload);
@@ -279,6 +283,21 @@ static void a_terminal_that_is_not_read(void **state)
 	close(master);
 	close(out[1]);
 	all_of(err);
+}
+
+static void a_terminal_that_is_not_read(void **state)
+{
+	(void)state;
+	fill_terminal(false);
+}
+
+/* The same when it may not be opened again: the server runs as another user than the one whose terminal it is. */
+static void a_terminal_of_somebody_else(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	fill_terminal(true);
 }
 
 /* A full disk is not the end: the lines come again when there is room. */
@@ -332,6 +351,7 @@ int main(void)
 		cmocka_unit_test(a_reader_that_does_not_read),
 		cmocka_unit_test(news_do_not_wait),
 		cmocka_unit_test(a_terminal_that_is_not_read),
+		cmocka_unit_test(a_terminal_of_somebody_else),
 		cmocka_unit_test(a_write_that_fails_for_now),
 		cmocka_unit_test(a_reader_that_has_gone),
 	};

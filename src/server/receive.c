@@ -7,11 +7,10 @@
 
 enum { LINE_ROOM = 16 }; /* around a plain message: line ends */
 
-static void note_dropped(struct server *server, struct session *s, size_t size)
+void session_note_dropped(struct server *server, struct session *s, const char *why, size_t size)
 {
 	notes_peer(&server->notes, io_now(server->io), "dropped", &s->peer,
-		   "the connection ended inside a message: %zu byte%s dropped", size,
-		   size == 1 ? "" : "s");
+		   "%s inside a message: %zu byte%s dropped", why, size, size == 1 ? "" : "s");
 }
 
 /* --- its bytes */
@@ -156,7 +155,7 @@ static bool on_bye(struct server *server, struct session *s, const struct wire_e
 static bool on_end(struct server *server, struct session *s, const struct wire_event *event)
 {
 	if (event->size)
-		note_dropped(server, s, event->size);
+		session_note_dropped(server, s, "the connection ended", event->size);
 	session_consume(server, s, session_bytes(server, s));
 	if (s->state != SESSION_LINGERING)
 		s->state = SESSION_ENDING;
@@ -407,7 +406,8 @@ void session_received(struct server *server, struct session *s, const struct io_
 	s->flags |= event->result ? FLAG_ENDED | FLAG_BROKEN : FLAG_ENDED;
 	if (event->result && s->protocol != PROTOCOL_RAW) {
 		if (session_bytes(server, s) && s->state == SESSION_RUNNING)
-			note_dropped(server, s, session_bytes(server, s));
+			session_note_dropped(server, s, "the connection ended",
+					     session_bytes(server, s));
 		session_close(server, s, true);
 		return;
 	}

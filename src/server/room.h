@@ -222,6 +222,9 @@ struct journal_stream session_stream(const struct session *s); /* native, with F
 /* How many bytes of its peer there are that nothing has been done with. */
 size_t session_bytes(const struct server *server, const struct session *s);
 
+/* Say that the beginning of a message is not kept; why: "the connection ended". */
+void session_note_dropped(struct server *server, struct session *s, const char *why, size_t size);
+
 void session_accepted(struct server *server, const struct listener *listener,
 		      const struct io_event *event);
 void session_closed(struct server *server, struct session *s);

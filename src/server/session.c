@@ -452,7 +452,8 @@ static void update_armed(struct server *server, struct session *s)
 	io_receive(server->io, s->socket, armed);
 }
 
-/* A peer that waits for something of ours must hear from us, so that it can tell a slow disk from a dead server. */
+/* A peer that waits for something of ours must hear from us, so that it can tell a slow disk from a dead server; and so must one whose
+ * message takes long to come in: it waits for our ack of it. */
 static void update_beat(struct server *server, struct session *s)
 {
 	if (!session_is_native(s))
@@ -462,7 +463,7 @@ static void update_beat(struct server *server, struct session *s)
 		     (s->state == SESSION_OPENING && s->queue != QUEUE_NONE) ||
 		     ((s->state == SESSION_RUNNING || s->state == SESSION_ENDING) &&
 		      (s->appended_seq != s->sent_seq || s->queue != QUEUE_NONE ||
-		       is_crowded_out(server, s) || (s->flags & FLAG_STUCK)));
+		       is_crowded_out(server, s) || (s->flags & (FLAG_STUCK | FLAG_PARTIAL))));
 
 	if (!waits)
 		s->beat_ns = NEVER_NS;
@@ -485,6 +486,9 @@ void session_update(struct server *server, struct session *s)
 		leave_with_error(server, s);
 	}
 	if (is_done(server, s)) {
+		if (s->state == SESSION_RUNNING && session_bytes(server, s))
+			session_note_dropped(server, s, "the server stops",
+					     session_bytes(server, s));
 		session_close(server, s, s->flags & FLAG_BROKEN);
 		return;
 	}

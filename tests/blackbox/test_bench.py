@@ -295,6 +295,12 @@ def test_server_goes(roger, journal):
                         process.err.text())
 
 
+def test_idleness_is_nobodys_silence(roger, journal):
+    """Nothing was waited for between two messages that are further apart than the timeout."""
+    server = roger.serve(journal)
+    adds_up(bench(server, "--mode", "loop", "--rate", 2, "--count", 3, "--timeout", "100ms"), 3)
+
+
 def test_no_ack_in_time(roger, journal):
     server = roger.serve(journal)
     process = roger.start("bench", server.address, "--mode", "loop", "--seconds", 100, "--json", "--timeout", "300ms")

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from helpers import durable, ok, payloads, run, wait_until
+from helpers import ROGER, durable, ok, payloads, run, wait_until
 
 
 def closed_port():
@@ -142,6 +142,42 @@ def test_help(command):
     out = ok(run(*command, "--help")).decode()
     assert len(out.splitlines()) <= 24
     assert "roger " in out
+
+
+FULL_DISK = [["--help"], ["--version"], ["send", "--help"], ["verify", "journal"], ["repair", "journal", "copy"], ["read", "journal"]]
+
+
+@pytest.mark.parametrize("arguments", FULL_DISK, ids=" ".join)
+def test_output_that_is_not_taken(roger, tmp_path, arguments):
+    server = roger.serve(tmp_path / "journal", "--quiet")
+    ok(run("send", server.address, "x"))
+    assert server.terminate() == 0
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([ROGER, *arguments], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, timeout=30)
+    assert (done.returncode, done.stderr) == (74, b"roger: write standard output: No space left on device\n")
+
+
+def cpu_seconds(process):
+    with open(f"/proc/{process.pid}/stat", encoding="utf-8") as file:
+        return sum(map(int, file.read().rpartition(")")[2].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_waiting_on_a_terminal_costs_nothing(roger, journal):
+    """The progress bar wants to be drawn on; where there is nothing to draw, nobody is woken for it."""
+    main, terminal = os.openpty()
+    server = roger.serve(journal, "--quiet")
+    commands = [["send", "--retry", f"127.0.0.1:{closed_port()}", "x"], ["bench", server.address, "--mode", "idle", "--seconds", "60"]]
+    waiting = [subprocess.Popen([ROGER, *command], stdout=terminal, stderr=terminal) for command in commands]
+    try:
+        time.sleep(2)
+        assert all(one.poll() is None for one in waiting)
+        assert [cpu_seconds(one) < 0.5 for one in waiting] == [True, True]
+    finally:
+        for one in waiting:
+            one.kill()
+            one.wait()
+        os.close(main)
+        os.close(terminal)
 
 
 def test_version():

@@ -398,19 +398,22 @@ def test_ends_within_welcome(script, size):
 
 
 def test_silent_within_welcome(script):
-    """The rest does not come: 10 s later that is what is said."""
+    """The rest does not come, or nothing at all: 20 s later that is what is said."""
     def server(size):
         def stop(c):
             c.sock.sendall(welcome_cut(size))
             c.sock.recv(1)
         return script(stop)
 
-    servers = [server(size) for size in (5, 8, 71)]
+    sizes = (0, 5, 8, 71)
+    servers = [server(size) for size in sizes]
     clients = [subprocess.Popen([ROGER, "send", s.address, "x"], stderr=subprocess.PIPE) for s in servers]
-    for s, client in zip(servers, clients):
+    for size, s, client in zip(sizes, servers, clients):
         with client:
-            assert client.wait(20) == 69 and s.served == 1
-            assert client.stderr.read() == b"roger: %s: no whole answer within 10 s\n" % s.address.encode()
+            assert client.wait(30) == 69 and s.served == 1
+            what = "no whole answer within 20 s" if size else \
+                "no answer within 20 s (it is full, has stopped, or is no Roger server)"
+            assert client.stderr.read().decode() == f"roger: {s.address}: {what}\n"
 
 
 @pytest.mark.parametrize("size", [0, 5, 8, 71])
@@ -483,6 +486,25 @@ def test_no_new_ack_in_time(script):
     done = run("send", s.address, "-w", "1s", input=INPUT)
     assert done.returncode == 75 and 1 <= time.monotonic() - began < 5
     assert done.stderr.startswith(b"roger: 4 of 9 acknowledged")
+    assert s.served == 1
+
+
+def test_idleness_is_nobodys_silence(script):
+    """A pause in the input that is longer than the timeout: nothing was waited for meanwhile."""
+    def server(c):
+        c.welcome()
+        for _ in range(2):
+            c.frame()
+            c.ack(c.seq)
+        assert c.frame() is None
+
+    s = script(server)
+    with subprocess.Popen([ROGER, "send", "-w", "400ms", s.address], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+        client.stdin.write(b"before\n")
+        client.stdin.flush()
+        time.sleep(1)
+        said = client.communicate(b"after\n", timeout=10)[1]
+    assert client.returncode == 0 and said.startswith(b"2 messages acknowledged"), said
     assert s.served == 1
 
 

@@ -1,10 +1,12 @@
 """Streams that live longer than a server, followers, drain, and two servers on one journal."""
 
+import os
+import socket
 import subprocess
 import threading
 import time
 
-from helpers import durable, exchange, ok, payloads, records, run, wait_until
+from helpers import ROGER, durable, exchange, ok, payloads, records, run, wait_until
 
 
 def test_follow_shows_a_line_at_once(roger, journal):
@@ -22,6 +24,22 @@ def test_follow_shows_a_line_at_once(roger, journal):
     sender.stdin.close()
     assert sender.wait() == 0
     follower.out.wait_for("^b$")
+
+
+def test_follow_ends_with_its_reader(roger, journal):
+    """Whoever reads has gone: a pipe tells of it as an error, a socket as a hang-up."""
+    server = roger.serve(journal, "--quiet")
+    ok(run("send", server.address, "a"))
+    for ours, its in (os.pipe(), [end.detach() for end in socket.socketpair()]):
+        follower = subprocess.Popen([ROGER, "read", "-f", journal], stdout=its)
+        try:
+            os.close(its)
+            assert os.read(ours, 100) == b"a\n"
+            os.close(ours)
+            assert follower.wait(5) == 0
+        finally:
+            follower.kill()
+            follower.wait()
 
 
 def test_follow_within_100_ms_across_segments_and_restarts(roger, journal):

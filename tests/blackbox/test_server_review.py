@@ -1,5 +1,6 @@
 """The server's corners: queues whose members fence one another, readers that do not read, and what a stop owes to whom."""
 
+import re
 import socket
 import struct
 
@@ -73,6 +74,18 @@ def test_a_stop_tells_of_what_was_read_and_not_stored(roger, journal):
         with pytest.raises(ConnectionResetError):
             peer.recv(4)
     assert payloads(journal) == []
+
+
+@pytest.mark.parametrize("protocol, sent, answer", [("line", b"one\ntwo", b"ACK 1\n"), ("whole", b"two", b"")])
+def test_a_stop_tells_of_the_beginning_of_a_message(roger, journal, protocol, sent, answer):
+    server = roger.serve(journal, listen=[f"{protocol}://127.0.0.1:0"])
+    with connect(server.port) as peer:
+        peer.sendall(sent)
+        if answer:
+            assert peer.recv(len(answer), socket.MSG_WAITALL) == answer
+        wait_all_read(server.port)
+        assert server.terminate() == 0
+    assert re.search(r"127\.0\.0\.1:\d+: the server stops inside a message: 3 bytes dropped", server.err.text())
 
 
 def test_a_stop_takes_what_looked_like_the_preface(roger, journal):

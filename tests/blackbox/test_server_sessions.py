@@ -84,6 +84,20 @@ def test_heartbeats_while_the_disk_is_slow(roger, journal):
     assert payloads(journal) == [b"one", b"two"]
 
 
+def test_a_message_that_comes_slowly_hears_from_us(roger, journal):
+    """Its sender waits for an ack that can not come yet, and gives up whoever is silent for 20 s."""
+    server = roger.serve(journal, "--heartbeat", "50ms")
+    peer = Native(server.port, "slow")
+    peer.until(rc.WELCOME)
+    message = rc.frame(peer.stream, 1, b"x" * 1000)
+    peer.socket.sendall(message[:500])
+    assert peer.take() == (rc.WAIT,) and peer.take() == (rc.WAIT,)
+    peer.socket.sendall(message[500:])
+    peer.until(rc.ACK, 1)
+    peer.socket.sendall(rc.frame(peer.stream, 2, b"y" * 1000)[:500])
+    assert peer.take() == (rc.ACK, 1) and peer.take() == (rc.ACK, 1)
+
+
 def test_quiet_sessions_hear_nothing(roger, journal):
     server = roger.serve(journal, "--heartbeat", "50ms")
     peer = Native(server.port, "quiet")
