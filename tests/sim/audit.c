@@ -13,7 +13,7 @@ enum {
 	SNAPSHOT_HEADER = 80,
 	SNAPSHOT_ENTRY = 64,
 	LOCK = 24,
-	NAMES_MAX = 512, /* a simulated journal never has more */
+	NAMES_MAX = 4096, /* a simulated journal never has more */
 };
 
 static const uint64_t NO_BOUND = UINT64_MAX;

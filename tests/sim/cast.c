@@ -215,3 +215,12 @@ uint64_t stage_memory_budget(const struct stage *stage)
 	return config->memory + OF_LOOP - MEMORY_ROUNDING - plan.large_budget - plan.loop -
 	       (uint64_t)plan.buffer_count * (RECEIVE_BUFFER_SIZE + IO_BUFFER_MEMORY);
 }
+
+/* What opening may take besides, for a while: a window of 1 MiB and its lists, and what nothing claims, which it copies. That is what was in
+ * flight, and what was in flight when that was stamped: commits that fit in staging, twice; and it grows by doubling, beside what it was. */
+uint64_t stage_opening_budget(const struct stage *stage)
+{
+	const struct server_config *config = &stage->config;
+
+	return 2 * MIB + 2 * 3 * journal_memory(&config->journal, sim_io_writes_max());
+}

@@ -151,7 +151,7 @@ static void begin(uint64_t seed)
 	check.disk = stage->disk;
 	check.keep_bytes = workload->keep_bytes;
 	check.memory_budget = stage_memory_budget(stage);
-	check.opening_budget = 2 * MIB;
+	check.opening_budget = stage_opening_budget(stage);
 	check.descriptors_budget = 128;
 	check_begin(&check);
 	disk_on_operation(stage->disk, operation_done, NULL);

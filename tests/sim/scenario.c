@@ -319,7 +319,7 @@ static void begin_checks(const struct stage *stage)
 		.is_buffered = stage->is_buffered,
 		.no_journal = stage->is_volatile,
 		.memory_budget = stage_memory_budget(stage),
-		.opening_budget = 2 * MIB,
+		.opening_budget = stage_opening_budget(stage),
 		.descriptors_budget = stage->config.connections_max + FILES_MOST,
 	};
 

@@ -133,6 +133,7 @@ void stage_cast(struct stage *stage);
 
 /* What its server may have allocated when it listens (check.h). */
 uint64_t stage_memory_budget(const struct stage *stage);
+uint64_t stage_opening_budget(const struct stage *stage);
 
 /* One sender; count: the messages of each run, 0: drawn for each. */
 void client_cast(struct stage *stage, unsigned i, enum client_kind kind, size_t most,
