@@ -216,8 +216,9 @@ uint64_t stage_memory_budget(const struct stage *stage)
 	       (uint64_t)plan.buffer_count * (RECEIVE_BUFFER_SIZE + IO_BUFFER_MEMORY);
 }
 
-/* What opening may take besides, for a while: a window of 1 MiB and its lists, and what nothing claims, which it copies. That is what was in
- * flight, and what was in flight when that was stamped: commits that fit in staging, twice; and it grows by doubling, beside what it was. */
+/* What opening may take besides, for a while: a window of 1 MiB and its lists, and what nothing claims, which it copies. That is
+ * what was in flight, and what was in flight when that was stamped: commits that fit in staging, twice; and it grows by doubling,
+ * beside what it was. */
 uint64_t stage_opening_budget(const struct stage *stage)
 {
 	const struct server_config *config = &stage->config;
