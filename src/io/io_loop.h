@@ -91,6 +91,7 @@ struct slot {
 	bool sending : 1; /* io_send was called and IO_SENT not yet taken */
 	bool blocked : 1; /* ... and the kernel has no room: waits for it */
 	bool shut : 1;    /* then shut the sending side */
+	bool is_tuned : 1; /* listeners: what they accept needs no tuning of its own */
 };
 _Static_assert(sizeof(struct slot) <= IO_SOCKET_SIZE, "what io.h says of it");
 

@@ -25,6 +25,7 @@ int loop_listen(struct io *io, const struct io_endpoint *at, void *owner, io_soc
 		return error;
 	struct slot *slot = loop_slot_take(loop, SLOT_LISTENER, descriptor, owner);
 	slot->path = path;
+	slot->is_tuned = io_socket_is_loopback(&ret_bound->peer);
 	slot->armed = true;
 	loop_waiting_add(loop, slot);
 	loop_watch(loop, slot);
@@ -103,7 +104,8 @@ bool loop_accept_next(struct loop *loop, struct slot *slot, struct io_event *ret
 		}
 		slot->accepts--;
 		error = loop_spare_take(loop)
-				? io_socket_accept(slot->descriptor, &descriptor, &ret->peer)
+				? io_socket_accept(slot->descriptor, slot->is_tuned, &descriptor,
+						   &ret->peer)
 				: -EMFILE;
 	} while (error && io_socket_accept_goes_on(error));
 	if (error == -EAGAIN)

@@ -91,7 +91,7 @@ int io_endpoint_read(const struct sockaddr *address, socklen_t size, struct io_e
 	return 0;
 }
 
-static bool is_loopback(const struct peer *peer)
+bool io_socket_is_loopback(const struct peer *peer)
 {
 	static const uint8_t ipv6_loopback[16] = { [15] = 1 };
 
@@ -102,7 +102,7 @@ static bool is_loopback(const struct peer *peer)
 /* BBR, where it is the default, makes loopback four times slower; on any other way it is the system's choice. */
 static void tune_loopback(int descriptor, const struct peer *peer)
 {
-	if (is_loopback(peer))
+	if (io_socket_is_loopback(peer))
 		(void)setsockopt(descriptor, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
 }
 
@@ -212,7 +212,7 @@ void io_socket_path_remove(int listener, struct io_path_id path)
 		unlink(bound.local.sun_path);
 }
 
-int io_socket_accept(int listener, int *ret_descriptor, struct peer *ret_peer)
+int io_socket_accept(int listener, bool is_tuned, int *ret_descriptor, struct peer *ret_peer)
 {
 	union address address;
 	socklen_t size = sizeof(address);
@@ -222,7 +222,8 @@ int io_socket_accept(int listener, int *ret_descriptor, struct peer *ret_peer)
 	if (descriptor < 0)
 		return -errno;
 	(void)io_endpoint_read(&address.any, size, &from);
-	tune_loopback(descriptor, &from.peer);
+	if (!is_tuned)
+		tune_loopback(descriptor, &from.peer);
 	*ret_descriptor = descriptor;
 	*ret_peer = from.peer;
 	return 0;

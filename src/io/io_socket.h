@@ -24,8 +24,10 @@ int io_socket_listen(const struct io_endpoint *at, int *ret_descriptor,
 /* Remove the path that the listener is bound to, if it is still the same file. */
 void io_socket_path_remove(int listener, struct io_path_id path);
 
-/* -EAGAIN: nobody is waiting. */
-int io_socket_accept(int listener, int *ret_descriptor, struct peer *ret_peer);
+bool io_socket_is_loopback(const struct peer *peer);
+
+/* is_tuned: the listener is a loopback address', which what it accepts inherits from. -EAGAIN: nobody is waiting. */
+int io_socket_accept(int listener, bool is_tuned, int *ret_descriptor, struct peer *ret_peer);
 
 /* True for those errors of accept that belong to the one connection that was lost: take the next. */
 bool io_socket_accept_goes_on(int error);

@@ -66,7 +66,7 @@ static void test_options(void **state)
 		assert_int_equal(option(listener, SOL_SOCKET, SO_REUSEPORT), 0);
 		if (at.peer.family == PEER_IPV6)
 			assert_int_equal(option(listener, IPPROTO_IPV6, IPV6_V6ONLY), 1);
-		assert_int_equal(io_socket_accept(listener, &server, &peer), -EAGAIN);
+		assert_int_equal(io_socket_accept(listener, false, &server, &peer), -EAGAIN);
 		io_socket_tune(listener, IO_USER_TIMEOUT_MS, 4321);
 		io_socket_tune(listener, IO_KEEPALIVE_S, 70);
 		to.peer.port = bound.peer.port;
@@ -75,7 +75,9 @@ static void test_options(void **state)
 		wait_for(client, POLLOUT);
 		assert_int_equal(io_socket_connected(client), 0);
 		wait_for(listener, POLLIN);
-		assert_int_equal(io_socket_accept(listener, &server, &peer), 0);
+		assert_int_equal(io_socket_accept(listener, io_socket_is_loopback(&bound.peer), &server,
+						  &peer),
+				 0);
 		assert_int_equal(peer.family, at.peer.family);
 		assert_true(peer.port != 0);
 		check_connection(client);
@@ -102,10 +104,17 @@ static void test_accept_errors(void **state)
 		int error;
 		bool goes_on;
 	} rows[] = {
-		{ -ECONNABORTED, true }, { -EPROTO, true },   { -EPERM, true },
-		{ -EHOSTUNREACH, true }, { -EMFILE, false },  { -ENFILE, false },
-		{ -ENOMEM, false },      { -ENOBUFS, false }, { -EAGAIN, false },
-		{ -EINVAL, false },      { -EBADF, false },
+		{ -ECONNABORTED, true },
+		{ -EPROTO, true },
+		{ -EPERM, true },
+		{ -EHOSTUNREACH, true },
+		{ -EMFILE, false },
+		{ -ENFILE, false },
+		{ -ENOMEM, false },
+		{ -ENOBUFS, false },
+		{ -EAGAIN, false },
+		{ -EINVAL, false },
+		{ -EBADF, false },
 	};
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
 		print_message("row %s\n", strerror(-rows[i].error));
