@@ -103,17 +103,10 @@ static void test_accept_errors(void **state)
 		int error;
 		bool goes_on;
 	} rows[] = {
-		{ -ECONNABORTED, true },
-		{ -EPROTO, true },
-		{ -EPERM, true },
-		{ -EHOSTUNREACH, true },
-		{ -EMFILE, false },
-		{ -ENFILE, false },
-		{ -ENOMEM, false },
-		{ -ENOBUFS, false },
-		{ -EAGAIN, false },
-		{ -EINVAL, false },
-		{ -EBADF, false },
+		{ -ECONNABORTED, true }, { -EPROTO, true },   { -EPERM, true },
+		{ -EHOSTUNREACH, true }, { -EMFILE, false },  { -ENFILE, false },
+		{ -ENOMEM, false },      { -ENOBUFS, false }, { -EAGAIN, false },
+		{ -EINVAL, false },      { -EBADF, false },
 	};
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
 		print_message("row %s\n", strerror(-rows[i].error));
