@@ -123,7 +123,10 @@ static int take_gap(const struct continuity *c, const struct batch_header *h,
 			      "says that it follows a gap after number %" PRIu64
 			      ", but the last one is %" PRIu64,
 			      h->gap_last, last);
-	broken(text, h, "follows number %" PRIu64 ", a gap that the sender accepted", h->gap_last);
+	broken(text, h,
+	       "follows number %" PRIu64
+	       ", with a recorded gap (the sender accepted it, or a repair left it)",
+	       h->gap_last);
 	return CONTINUITY_GAP;
 }
 

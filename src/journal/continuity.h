@@ -16,7 +16,7 @@ struct continuity {
 
 enum continuity_result {
 	CONTINUITY_OK,
-	CONTINUITY_GAP,    /* a gap that the sender accepted: text */
+	CONTINUITY_GAP,    /* a recorded gap, or records that a repair did not find: text */
 	CONTINUITY_BROKEN, /* text says how */
 };
 

@@ -111,7 +111,7 @@ static const struct row native_rows[] = {
 	{ "ended, goes on", 1, { TWO, END, { 3, 4, 1, 8, 8, 0, 0 } }, 3, BROKEN, "follows number 0" },
 	{ "an end of nothing", 1, { { 1, 0, 0, 0, 0, BATCH_FORGET, 0 } }, 1, OK, "" },
 	{ "a seal", 1, { { 1, 0, 0, 0, 0, 0, 0 } }, 1, OK, "" },
-	{ "a gap", 1, { TWO, { 3, 9, 1, 0, 8, GAP, 2 } }, 2, ACCEPTED, "number 9 follows number 2, a gap" },
+	{ "a gap", 1, { TWO, { 3, 9, 1, 0, 8, GAP, 2 } }, 2, ACCEPTED, "number 9 follows number 2, with a recorded gap" },
 	{ "a gap from elsewhere", 1, { TWO, { 3, 9, 1, 0, 8, GAP, 3 } }, 2, BROKEN, "after number 3, but the last one is 2" },
 	{ "a gap from the beginning", 1, { { 1, 9, 1, 0, 8, GAP, 0 } }, 1, ACCEPTED, "follows number 0" },
 	{ "a gap of an unknown stream", 1, { { 1, 9, 1, 0, 8, GAP, 4 } }, 1, BROKEN, "the last one is 0" },

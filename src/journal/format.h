@@ -91,7 +91,7 @@ enum format_fault segment_header_decode(const uint8_t *in, size_t size, struct s
 enum batch_flags {
 	BATCH_FIRST = 1,      /* the first batch of its commit: starts a block */
 	BATCH_LAST = 2,       /* the last batch of its commit: zeros follow up to the block's end */
-	BATCH_GAP = 4,        /* the sender accepted a gap before first_seq; h before is 0 */
+	BATCH_GAP = 4,        /* messages before first_seq are missing, and that is recorded; h before is 0 */
 	BATCH_EPHEMERAL = 8,  /* of an ephemeral stream */
 	BATCH_FORGET = 16,    /* count 0: the stream has ended, its entry is free */
 	BATCH_LOST = 32,      /* made by repair: these `count` records were lost. No frames; the stream id is a plain one. Readers pass

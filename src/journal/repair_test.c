@@ -192,7 +192,7 @@ static void what_is_lost_is_told(void **state)
 	expect(&b, without(8, 8),
 	       "lost: segment 00000000000000000002.seg offset 12288: record 8: frame checksum",
 	       "record 9: stream 80000000000000000000000000000001: number 7 follows number 5, "
-	       "a gap that the sender accepted");
+	       "with a recorded gap");
 	expect(&b, without(8, 8), "12 records saved, 1 lost",
 	       "record 8: 1 records were lost before a repair");
 	build_flip(&b, 2, b.batches[3].offset + BATCH_HEADER_SIZE + 108 + 50, 1);
@@ -242,7 +242,7 @@ static void the_beginning(void **state)
 	/* None: all that is before is lost, and streams that went on from there have a gap. */
 	assert_int_equal(file_remove(b.directory, NAME_SNAPSHOT), 0);
 	expect(&b, without(1, 5), "lost: records 1..5: the first segments are gone",
-	       "number 4 follows number 0, a gap that the sender accepted");
+	       "number 4 follows number 0, with a recorded gap");
 	build_deinit(&b);
 }
 
@@ -430,7 +430,7 @@ static void a_gap_behind_the_beginning(void **state)
 	build_one(&b, 0, 2, 10); /* 7-8: numbers 6 and 7 */
 	end_in_the_middle(&b);
 	expect(&b, 0x180, "2 records saved, 0 lost\n",
-	       "number 6 follows number 3, a gap that the sender accepted");
+	       "number 6 follows number 3, with a recorded gap");
 	build_deinit(&b);
 }
 

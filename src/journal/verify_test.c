@@ -251,7 +251,7 @@ static void streams_must_go_on(void **state)
 		build_save(&b, 1);
 		if (rows[i].text == NULL)
 			expect_good(&b, (rows[i].flags & BATCH_GAP) != 0
-						? "a gap that the sender accepted"
+						? "with a recorded gap"
 						: "4 records");
 		else
 			expect_damage(&b, rows[i].text);

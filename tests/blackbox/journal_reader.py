@@ -265,7 +265,7 @@ class Snapshot:
 # --- what it means
 
 Record = collections.namedtuple("Record", "record stream seq time peer protocol size payload gap")
-Record.__doc__ = """gap: the stream's last number before a gap that the sender accepted, else None. stream: hex digits;
+Record.__doc__ = """gap: the stream's last number before a recorded gap, else None. stream: hex digits;
 time: ns since 1970."""
 
 
