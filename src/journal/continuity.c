@@ -44,6 +44,39 @@ int continuity_seed(struct continuity *c, const uint8_t *entries, uint64_t count
 	return 0;
 }
 
+int continuity_check(const uint8_t *entries, uint64_t count, uint64_t record,
+		     char text[CONTINUITY_TEXT_SIZE])
+{
+	struct stream_map map;
+	char stream[STREAM_TEXT_SIZE];
+	int result = stream_map_init(&map);
+
+	for (uint64_t i = 0; i < count && result == 0; i++) {
+		struct snapshot_entry entry;
+		struct stream_note *note;
+		const char *what = NULL;
+
+		snapshot_entry_decode(entries + i * SNAPSHOT_ENTRY_SIZE, &entry);
+		if (!snapshot_entry_makes_sense(&entry, record))
+			what = "an entry makes no sense";
+		else if (stream_map_find(&map, &entry.stream) != NULL)
+			what = "it is there twice";
+		if (what != NULL) {
+			snprintf(text, CONTINUITY_TEXT_SIZE, "stream %s: %s",
+				 stream_text(&entry.stream, stream), what);
+			result = CONTINUITY_BROKEN;
+			break;
+		}
+		note = stream_map_take(&map, &entry.stream);
+		if (note == NULL)
+			result = -ENOMEM;
+		else
+			note->now = entry;
+	}
+	stream_map_deinit(&map);
+	return result;
+}
+
 void continuity_lost(struct continuity *c)
 {
 	c->losses++;

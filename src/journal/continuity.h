@@ -33,6 +33,11 @@ int continuity_seed(struct continuity *c, const uint8_t *entries, uint64_t count
 int continuity_take(struct continuity *c, const struct batch_header *header,
 		    char text[CONTINUITY_TEXT_SIZE]);
 
+/* The entries of a snapshot up to record `record`, by themselves: does each make sense, and is each stream there once? A snapshot that is
+ * CONTINUITY_BROKEN is not to be seeded from or compared. Negative: -ENOMEM. */
+int continuity_check(const uint8_t *entries, uint64_t count, uint64_t record,
+		     char text[CONTINUITY_TEXT_SIZE]);
+
 /* Something is missing here. */
 void continuity_lost(struct continuity *c);
 

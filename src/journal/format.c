@@ -350,6 +350,12 @@ void snapshot_entry_decode(const uint8_t in[SNAPSHOT_ENTRY_SIZE], struct snapsho
 	ret->flags = get_u32(in + 52);
 }
 
+bool snapshot_entry_makes_sense(const struct snapshot_entry *entry, uint64_t covers)
+{
+	return entry->last_seq != 0 && entry->last_seq <= SEQ_MAX && entry->record != 0 &&
+	       entry->record <= covers;
+}
+
 /* --- the lock file */
 
 void lock_encode(uint8_t out[LOCK_SIZE], uint64_t number, uint64_t holder)

@@ -190,4 +190,8 @@ enum format_fault snapshot_header_decode(const uint8_t *in, size_t size,
 void snapshot_entry_encode(uint8_t out[SNAPSHOT_ENTRY_SIZE], const struct snapshot_entry *entry);
 void snapshot_entry_decode(const uint8_t in[SNAPSHOT_ENTRY_SIZE], struct snapshot_entry *ret);
 
+/* Can this stand in a snapshot up to record `covers`? One that can not is damage (section 10), and so is a stream that stands there twice,
+ * which the caller looks for. */
+bool snapshot_entry_makes_sense(const struct snapshot_entry *entry, uint64_t covers);
+
 #endif

@@ -321,6 +321,26 @@ static inline void build_snapshot(struct build *b, const char *name, uint64_t in
 	build_file(b, name, data, (size_t)(at - data));
 }
 
+/* A snapshot up to the last record, with these entries (as many as there are streams, at most). */
+static inline void build_snapshot_of(struct build *b, const char *name, uint64_t index,
+				     const struct snapshot_entry *entries, unsigned count)
+{
+	uint8_t data[SNAPSHOT_HEADER_SIZE + BUILD_STREAMS * SNAPSHOT_ENTRY_SIZE];
+	size_t size = count * SNAPSHOT_ENTRY_SIZE;
+	struct snapshot_header header = { .segment_index = index,
+					  .record = b->record - 1,
+					  .count = count };
+
+	assert_true(count <= BUILD_STREAMS);
+	memset(header.journal_id, 0x77, sizeof(header.journal_id));
+	for (unsigned i = 0; i < count; i++)
+		snapshot_entry_encode(data + SNAPSHOT_HEADER_SIZE + i * SNAPSHOT_ENTRY_SIZE,
+				      &entries[i]);
+	header.entries_checksum = crc32c(0, data + SNAPSHOT_HEADER_SIZE, size);
+	snapshot_header_encode(data, &header);
+	build_file(b, name, data, SNAPSHOT_HEADER_SIZE + size);
+}
+
 static inline void build_lock(struct build *b, uint64_t number)
 {
 	uint8_t data[LOCK_SIZE] = { 0 };

@@ -300,8 +300,7 @@ static int load_table(struct opening *o)
 		struct snapshot_entry entry;
 
 		snapshot_entry_decode(o->snapshot.entries + i * SNAPSHOT_ENTRY_SIZE, &entry);
-		if (entry.last_seq == 0 || entry.last_seq > SEQ_MAX || entry.record == 0 ||
-		    entry.record > o->snapshot.header.record ||
+		if (!snapshot_entry_makes_sense(&entry, o->snapshot.header.record) ||
 		    streams_find(&j->streams, &entry.stream) != STREAM_NONE)
 			return damage(o, "snapshot: an entry makes no sense");
 		if (find_or_take(j, &entry.stream, (entry.flags & BATCH_EPHEMERAL) != 0, &at) != 0)

@@ -476,8 +476,10 @@ static int seed(struct repair *r, const struct snapshot_file *snapshot)
 		struct stream_note *note;
 
 		snapshot_entry_decode(snapshot->entries + i * SNAPSHOT_ENTRY_SIZE, &entry);
-		if (entry.last_seq == 0 || entry.record >= r->lowest)
-			continue;
+		if (!snapshot_entry_makes_sense(&entry, snapshot->header.record) ||
+		    entry.record >= r->lowest ||
+		    stream_map_find(&r->streams, &entry.stream) != NULL)
+			continue; /* opening would refuse what makes no sense */
 		note = stream_map_take(&r->streams, &entry.stream);
 		if (note == NULL || add_seam(r, &entry) != 0)
 			return -ENOMEM;

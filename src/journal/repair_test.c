@@ -246,6 +246,29 @@ static void the_beginning(void **state)
 	build_deinit(&b);
 }
 
+/* What opening would refuse is not copied, and the rest of the snapshot is. */
+static void a_snapshot_that_makes_no_sense(void **state)
+{
+	const struct snapshot_entry entries[] = {
+		{ .stream = build_stream(0), .last_seq = 3, .record = 3 },
+		{ .stream = build_stream(0), .last_seq = 2, .record = 2 },
+		{ .stream = build_stream(1), .last_seq = (uint64_t)SEQ_MAX + 1, .record = 1 },
+		{ .stream = build_stream(2), .last_seq = 1, .record = 4 },
+	};
+	struct build b;
+
+	(void)state;
+	build_init(&b);
+	b.record = 4;
+	build_snapshot_of(&b, NAME_SNAPSHOT, 1, entries, sizeof(entries) / sizeof(entries[0]));
+	b.durable = 3;
+	build_segment(&b, 2);
+	build_one(&b, 1, 1, 10);
+	build_save(&b, 0);
+	expect(&b, 0x10, "records saved, 0 lost", "streams.snap: 1 streams up to record 3");
+	build_deinit(&b);
+}
+
 /* A torn tail that nobody was promised is not lost, it never was; what is whole of it is saved. */
 /* It must not make strangers of the segments, and vouches for nothing. */
 static void a_snapshot_of_another_journal(void **state)
@@ -558,6 +581,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_lost_of_a_good_journal),
 		cmocka_unit_test(one_byte_anywhere),
 		cmocka_unit_test(what_is_lost_is_told),
+		cmocka_unit_test(a_snapshot_that_makes_no_sense),
 		cmocka_unit_test(the_beginning),
 		cmocka_unit_test(a_snapshot_of_another_journal),
 		cmocka_unit_test(a_segment_of_another_journal),

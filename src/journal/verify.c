@@ -191,6 +191,23 @@ static int enter(struct verify *v, uint32_t position)
 
 /* --- snapshots */
 
+/* Opening refuses a snapshot with an entry that makes no sense; there is nothing to compare then. */
+static int check_entries(struct verify *v, unsigned which)
+{
+	const struct snapshot_file *s = &v->snapshots[which];
+	char text[CONTINUITY_TEXT_SIZE];
+	int result = continuity_check(s->entries, s->header.count, s->header.record, text);
+
+	if (result < 0)
+		return failed(v, result, "verify");
+	if (result == CONTINUITY_OK)
+		return 0;
+	tell(v, "damage: %s: %s", snapshot_names[which], text);
+	v->damages++;
+	v->compared[which] = true;
+	return 0;
+}
+
 static int load_snapshots(struct verify *v)
 {
 	for (unsigned i = 0; i < 2; i++) {
@@ -204,6 +221,10 @@ static int load_snapshots(struct verify *v)
 			claim(v, snapshot->header.record);
 		if (snapshot->present && !snapshot->valid)
 			tell(v, "%s: not valid", snapshot_names[i]);
+		if (snapshot->valid)
+			error = check_entries(v, i);
+		if (error != 0)
+			return error;
 	}
 	return 0;
 }

@@ -285,6 +285,7 @@ static void snapshots_are_compared(void **state)
 	/* One that says something else. */
 	b.seq[0]++;
 	b.record = 6;
+	b.batch_count--; /* record 6 is none of its own */
 	build_snapshot(&b, NAME_SNAPSHOT, 2);
 	expect_damage(&b,
 		      "damage: streams.snap: stream 80000000000000000000000000000001: number 5");
@@ -304,6 +305,57 @@ static void snapshots_are_compared(void **state)
 		"damage: "
 		"records 1..4: the first segments are gone, and no valid snapshot covers them");
 	build_deinit(&b);
+}
+
+/* What opening refuses, verify finds: also where the records begin behind the snapshot, and nothing else says what the streams are. */
+static void snapshots_make_sense(void **state)
+{
+	const struct stream_id id = build_stream(0);
+	static const char text[] = "damage: streams.snap: stream 80000000000000000000000000000001: ";
+	struct {
+		const char *name;
+		struct snapshot_entry entries[2];
+		unsigned count;
+		const char *text; /* NULL: it makes sense */
+	} rows[] = {
+		{ "good", { { .stream = id, .last_seq = 3, .record = 3 } }, 1, NULL },
+		{ "highest", { { .stream = id, .last_seq = SEQ_MAX, .record = 3 } }, 1, NULL },
+		{ "number 0", { { .stream = id, .record = 3 } }, 1, "an entry makes no sense" },
+		{ "no number",
+		  { { .stream = id, .last_seq = (uint64_t)SEQ_MAX + 1, .record = 3 } },
+		  1,
+		  "an entry makes no sense" },
+		{ "record 0", { { .stream = id, .last_seq = 3 } }, 1, "an entry makes no sense" },
+		{ "a later record",
+		  { { .stream = id, .last_seq = 3, .record = 4 } },
+		  1,
+		  "an entry makes no sense" },
+		{ "twice",
+		  { { .stream = id, .last_seq = 3, .record = 3 },
+		    { .stream = id, .last_seq = 3, .record = 3 } },
+		  2,
+		  "it is there twice" },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char all[200];
+		struct build b;
+
+		build_init(&b);
+		b.record = 4;
+		build_snapshot_of(&b, NAME_SNAPSHOT, 1, rows[i].entries, rows[i].count);
+		b.durable = 3;
+		build_segment(&b, 2);
+		build_one(&b, 1, 1, 10);
+		build_save(&b, 0);
+		snprintf(all, sizeof(all), "%s%s", text, rows[i].text ? rows[i].text : "");
+		if (rows[i].text == NULL)
+			expect_good(&b, "where the records begin");
+		else
+			expect_damage(&b, all);
+		build_deinit(&b);
+	}
 }
 
 /* The first kept segment yields nothing any more: its records have not been given up, though a snapshot covers them. */
@@ -605,6 +657,7 @@ int main(void)
 		cmocka_unit_test(one_bit_anywhere),
 		cmocka_unit_test(streams_must_go_on),
 		cmocka_unit_test(snapshots_are_compared),
+		cmocka_unit_test(snapshots_make_sense),
 		cmocka_unit_test(a_first_segment_without_batches),
 		cmocka_unit_test(a_later_segment_without_batches),
 		cmocka_unit_test(the_only_segment_without_batches),

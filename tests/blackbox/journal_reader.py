@@ -126,6 +126,8 @@ def is_plain(stream):
 
 def frames(batch, data):
     """The frames of a batch, as (payload, checksum); an error text when the batch is not good [5]."""
+    if len(data) < batch.bytes:
+        return "the file ends before its frames do"
     found = []
     at = 0
     h = batch.h_before
@@ -254,11 +256,14 @@ class Snapshot:
         if magic != b"ROGERSNP" or version != 1 or checksum != crc32c(data[:12] + data[16:80]) or zero != bytes(20) \
                 or len(data) != 80 + 64 * count or crc32c(data[80:]) != entries:
             raise ValueError("not valid")
+        if self.covers > HIGHEST:
+            raise ValueError("not valid")
         self.entries = {}
-        for *fields, zero in struct.iter_unpack("<16sQQQQIIQ", data[80:]):
+        self.nonsense = []  # entries that are damage
+        for fields in struct.iter_unpack("<16sQQQQII8x", data[80:]):
             entry = Entry._make(fields)
-            if zero:
-                raise ValueError("not valid")
+            if not (1 <= entry.seq <= HIGHEST and 1 <= entry.record <= self.covers) or entry.stream in self.entries:
+                self.nonsense.append(entry)
             self.entries[entry.stream] = entry
 
 
@@ -369,6 +374,9 @@ class Journal:
         for thing in self.segments + self.snapshots:
             if getattr(thing, "valid", True) and thing.journal != (ids or [thing.journal])[0]:
                 self.damaged(self.start, thing.name, 0, "of another journal")
+        for snapshot in self.snapshots:
+            for entry in snapshot.nonsense:
+                self.damaged(snapshot.covers + 1, snapshot.name, 0, f"the entry of stream {entry.stream.hex()} makes no sense")
 
     # step 4
 
