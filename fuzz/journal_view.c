@@ -99,7 +99,7 @@ static void take_line(void *context, const char *text)
 		if (strncmp(text + 8, NAME_SNAPSHOT, strlen(NAME_SNAPSHOT)) != 0)
 			lines->verdict->only_snapshots = false;
 	}
-	if (sscanf(text, "%llu records in ", &records) == 1)
+	if (strstr(text, ", no damage") != NULL && sscanf(text, "%llu record", &records) == 1)
 		lines->verdict->records = records;
 	if (getenv("FUZZ_VERBOSE") != NULL)
 		fprintf(stderr, "%s\n", text);

@@ -198,7 +198,8 @@ int continuity_take(struct continuity *c, const struct batch_header *h,
 	}
 	if ((h->flags & BATCH_LOST) != 0) {
 		snprintf(text, CONTINUITY_TEXT_SIZE,
-			 "%" PRIu32 " records were lost before a repair", h->count);
+			 "%" PRIu32 " record%s lost before a repair", h->count,
+			 h->count == 1 ? "" : "s");
 		return CONTINUITY_GAP;
 	}
 	if (stream_id_is_plain(&h->stream))

@@ -119,7 +119,7 @@ static const struct row native_rows[] = {
 	{ "a gap after an end", 1, { TWO, END, { 3, 5, 1, 0, 8, GAP, 0 } }, 3, ACCEPTED, "follows number 0" },
 	{ "behind a loss", 1, { TWO, LOSS, { 9, 6, 1, 99, 8, 0, 0 } }, 3, OK, "" },
 	{ "behind a loss, going on", 1, { TWO, LOSS, { 9, 6, 1, 99, 8, 0, 0 }, { 10, 8, 1, 8, 9, 0, 0 } }, 4, BROKEN, "follows number 6" },
-	{ "lost before a repair", 1, { { 1, 1, 3, 0, 0, BATCH_LOST, 0 } }, 1, ACCEPTED, "3 records were lost before a repair" },
+	{ "lost before a repair", 1, { { 1, 1, 3, 0, 0, BATCH_LOST, 0 } }, 1, ACCEPTED, "3 records lost before a repair" },
 };
 
 static void test_native(void **state)

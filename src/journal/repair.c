@@ -578,7 +578,8 @@ static int finish(struct repair *r)
 	error = repair_out_finish(r->out, entries, r->seam_count, r->why);
 	free(entries);
 	if (error == 0)
-		tell(r, "%" PRIu64 " records saved, %" PRIu64 " lost", r->saved, r->lost);
+		tell(r, "%" PRIu64 " record%s saved, %" PRIu64 " lost", r->saved,
+		     r->saved == 1 ? "" : "s", r->lost);
 	return error;
 }
 

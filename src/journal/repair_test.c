@@ -133,7 +133,7 @@ static void nothing_is_lost_of_a_good_journal(void **state)
 	(void)state;
 	build_init(&b);
 	three_segments(&b);
-	expect(&b, ALL, "13 records saved, 0 lost\n", "13 records in 1 segments");
+	expect(&b, ALL, "13 records saved, 0 lost\n", "13 records in 1 segment");
 	build_deinit(&b);
 }
 
@@ -194,7 +194,7 @@ static void what_is_lost_is_told(void **state)
 	       "record 9: stream 80000000000000000000000000000001: number 7 follows number 5, "
 	       "with a recorded gap");
 	expect(&b, without(8, 8), "12 records saved, 1 lost",
-	       "record 8: 1 records were lost before a repair");
+	       "record 8: 1 record lost before a repair");
 	build_flip(&b, 2, b.batches[3].offset + BATCH_HEADER_SIZE + 108 + 50, 1);
 	/* A header inside a commit: only its batch. */
 	build_flip(&b, 2, b.batches[4].offset + 20, 1);
@@ -265,7 +265,7 @@ static void a_snapshot_that_makes_no_sense(void **state)
 	build_segment(&b, 2);
 	build_one(&b, 1, 1, 10);
 	build_save(&b, 0);
-	expect(&b, 0x10, "records saved, 0 lost", "streams.snap: 1 streams up to record 3");
+	expect(&b, 0x10, "1 record saved, 0 lost", "streams.snap: 1 stream up to record 3");
 	build_deinit(&b);
 }
 
@@ -292,7 +292,7 @@ static void a_snapshot_of_another_journal(void **state)
 	expect(&b, ALL,
 	       "left out: streams.snap.old: belongs to another journal\n"
 	       "13 records saved, 0 lost\n",
-	       "13 records in 1 segments");
+	       "13 records in 1 segment");
 	segment_name(1, name);
 	assert_int_equal(file_remove(b.directory, name), 0);
 	expect(&b, without(1, 5), "lost: records 1..5", NULL);
@@ -570,7 +570,7 @@ static void large_journals(void **state)
 	repair_fresh(&b, &t);
 	has(&t.lines, "72 records saved, 0 lost");
 	assert_int_equal(journal_verify(t.path, keep_line, &lines, &why), 0);
-	has(&lines, "72 records in 1 segments");
+	has(&lines, "72 records in 1 segment");
 	remove_target(&t);
 	build_deinit(&b);
 }

@@ -73,6 +73,11 @@ static void tell(struct verify *v, const char *format, ...)
 	v->line(v->context, text);
 }
 
+static const char *plural(uint64_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
 static void damage(struct verify *v, const struct walk_place *place, uint64_t last)
 {
 	char text[WALK_PLACE_TEXT_SIZE];
@@ -245,9 +250,10 @@ static int compare_snapshots(struct verify *v, uint64_t lowest)
 			if (continuity_seed(&v->continuity, s->entries, s->header.count) != 0)
 				return failed(v, -ENOMEM, "verify");
 			tell(v,
-			     "%s: %" PRIu64 " streams up to record %" PRIu64
+			     "%s: %" PRIu64 " stream%s up to record %" PRIu64
 			     ", where the records begin",
-			     snapshot_names[i], s->header.count, s->header.record);
+			     snapshot_names[i], s->header.count, plural(s->header.count),
+			     s->header.record);
 			continue;
 		}
 		if (continuity_compare(&v->continuity, s->entries, s->header.count,
@@ -255,8 +261,9 @@ static int compare_snapshots(struct verify *v, uint64_t lowest)
 			tell(v, "damage: %s: %s", snapshot_names[i], text);
 			v->damages++;
 		} else {
-			tell(v, "%s: %" PRIu64 " streams up to record %" PRIu64 ", ok",
-			     snapshot_names[i], s->header.count, s->header.record);
+			tell(v, "%s: %" PRIu64 " stream%s up to record %" PRIu64 ", ok",
+			     snapshot_names[i], s->header.count, plural(s->header.count),
+			     s->header.record);
 		}
 	}
 	return 0;
@@ -591,15 +598,16 @@ static int finish(struct verify *v, uint64_t lowest)
 	if (error != 0)
 		return error;
 	if (v->damages == 0) {
-		tell(v, "%" PRIu64 " records in %" PRIu64 " segments, %" PRIu64 " bytes, no damage",
-		     v->records, v->segments, v->bytes);
+		tell(v,
+		     "%" PRIu64 " record%s in %" PRIu64 " segment%s, %" PRIu64 " bytes, no damage",
+		     v->records, plural(v->records), v->segments, plural(v->segments), v->bytes);
 		return 0;
 	}
 	failure_set(v->why, EXIT_DATA, 0,
-		    "journal %s is damaged: %u place%s, %" PRIu64 " records missing; %" PRIu64
-		    " records in %" PRIu64 " segments are good",
-		    v->path, v->damages, v->damages == 1 ? "" : "s", v->lost, v->records,
-		    v->segments);
+		    "journal %s is damaged: %u place%s, %" PRIu64 " record%s missing; %" PRIu64
+		    " good record%s in %" PRIu64 " segment%s",
+		    v->path, v->damages, plural(v->damages), v->lost, plural(v->lost), v->records,
+		    plural(v->records), v->segments, plural(v->segments));
 	return -EBADMSG;
 }
 

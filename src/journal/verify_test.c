@@ -174,7 +174,7 @@ static void all_places_are_told(void **state)
 		"00000000000000000002.seg: records 6..9, 20480 bytes, damaged\n"
 		"00000000000000000003.seg: 16384 bytes, segment header: checksum\n");
 	assert_non_null(
-		strstr(why.text, "3 places, 9 records missing; 4 records in 3 segments are good"));
+		strstr(why.text, "3 places, 9 records missing; 4 good records in 3 segments"));
 	build_deinit(&b);
 }
 
@@ -210,7 +210,7 @@ static void one_bit_anywhere(void **state)
 		expect_damage(&b, "damage: segment 00000000000000000001.seg offset 0: record");
 		build_flip(&b, 1, at, 1);
 	}
-	expect_good(&b, "4 records in 1 segments");
+	expect_good(&b, "4 records in 1 segment");
 	build_deinit(&b);
 }
 
@@ -393,7 +393,7 @@ static void a_first_segment_without_batches(void **state)
 		build_one(&b, 0, 1, 10);
 		build_save(&b, 1);
 		if (rows[i].text == NULL) {
-			expect_good(&b, "1 records in 2 segments");
+			expect_good(&b, "1 record in 2 segments");
 			expect_good(&b, "00000000000000000002.seg: 4096 bytes, unused\n");
 		} else {
 			expect_damage(&b, rows[i].text);
@@ -483,7 +483,7 @@ static void a_seal_in_a_wrong_place(void **state)
 	build_wrong_seal(&b, 6);
 	build_one(&b, 0, 1, 10);
 	build_save(&b, 1);
-	expect_good(&b, "3 records in 1 segments");
+	expect_good(&b, "3 records in 1 segment");
 	build_deinit(&b);
 }
 
@@ -503,7 +503,7 @@ static void a_snapshot_of_another_journal(void **state)
 	build_snapshot(&b, NAME_SNAPSHOT, 1);
 	build_segment(&b, 2);
 	build_save(&b, 0);
-	expect_good(&b, "streams.snap: 1 streams up to record 3, ok");
+	expect_good(&b, "streams.snap: 1 stream up to record 3, ok");
 	assert_int_equal(file_open(b.directory, NAME_SNAPSHOT, FILE_WRITE, &file), 0);
 	assert_int_equal(file_read(file, data, sizeof(data), 0), sizeof(data));
 	assert_int_equal(snapshot_header_decode(data, sizeof(data), &header), FORMAT_OK);
@@ -597,7 +597,7 @@ static void unused_segments_alone(void **state)
 	build_lock(&b, 0);
 	assert_int_equal(file_open(b.directory, NAME_LOCK, FILE_WRITE, &file), 0);
 	assert_int_equal(file_lock(file, true), 0);
-	expect_good(&b, "0 records in 1 segments");
+	expect_good(&b, "0 records in 1 segment");
 	file_close(file);
 	build_segment(&b, 1);
 	build_save(&b, 1);

@@ -179,7 +179,7 @@ static void hear(void *context, const char *text)
 	if (strncmp(text, "damage: ", 8) == 0) {
 		if (said->damaged == 0 || record < said->damaged)
 			said->damaged = record;
-	} else if (strstr(text, " records in ") != NULL) {
+	} else if (strstr(text, ", no damage") != NULL) {
 		said->records = strtoull(text, NULL, 10);
 	}
 }
