@@ -311,7 +311,6 @@ static void snapshots_are_compared(void **state)
 static void snapshots_make_sense(void **state)
 {
 	const struct stream_id id = build_stream(0);
-	static const char text[] = "damage: streams.snap: stream 80000000000000000000000000000001: ";
 	struct {
 		const char *name;
 		struct snapshot_entry entries[2];
@@ -349,7 +348,9 @@ static void snapshots_make_sense(void **state)
 		build_segment(&b, 2);
 		build_one(&b, 1, 1, 10);
 		build_save(&b, 0);
-		snprintf(all, sizeof(all), "%s%s", text, rows[i].text ? rows[i].text : "");
+		snprintf(all, sizeof(all),
+			 "damage: streams.snap: stream 80000000000000000000000000000001: %s",
+			 rows[i].text != NULL ? rows[i].text : "");
 		if (rows[i].text == NULL)
 			expect_good(&b, "where the records begin");
 		else
