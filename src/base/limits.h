@@ -1,4 +1,4 @@
-/* Every limit that is not an option, in one place, each with the reason for its number. */
+/* Limits that are no options, each with the reason for its number. Those of one room alone may stand beside its code. */
 #ifndef ROGER_BASE_LIMITS_H
 #define ROGER_BASE_LIMITS_H
 
@@ -13,7 +13,7 @@
 #define HOUR_NS (3600 * SECOND_NS)
 #define NEVER_NS UINT64_MAX /* a deadline that never comes */
 
-/* --- options' defaults (DESIGN: what a user types) */
+/* --- options' defaults (man/roger.1) */
 #define DEFAULT_MESSAGE_MAX (1 * MIB)
 #define DEFAULT_CONNECTIONS_MAX 10000
 #define DEFAULT_STREAMS_MAX 100000
@@ -51,6 +51,7 @@
 #define LINGER_QUIET_NS (5 * SECOND_NS)       /* raw after ACK!: since the last byte ... */
 #define LINGER_TOTAL_NS (60 * SECOND_NS)      /* ... and in all */
 #define HEARTBEAT_NS (5 * SECOND_NS)          /* the server repeats ACK or WAIT to sessions that wait for it */
+#define HEARTBEAT_MAX_NS (10 * SECOND_NS)     /* --heartbeat: half of what a client bears (PEER_SILENT_NS) */
 #define DRAIN_NS (5 * SECOND_NS)              /* a clean stop waits this long for peers to take their acks */
 #define USER_TIMEOUT_MS 30000                 /* a peer that takes nothing from us for so long is given up */
 #define KEEPALIVE_IDLE_S 60

@@ -23,7 +23,8 @@ static const char help[] =
 	"                           several (0.0.0.0:9999; roger, raw, whole, line)\n"
 	"  -j, --journal DIR        where to store (" JOURNAL_DEFAULT ")\n"
 	"      --no-journal         store nothing: an ack only means \"received\"\n"
-	"  -q, --quiet              only the listening lines    --log text|json\n"
+	"  -q, --quiet              only the listening lines\n"
+	"      --log text|json      the form of all lines, and of diagnostics\n"
 	"      --max-message SIZE   (1MiB)      --max-connections N  (10000)\n"
 	"      --max-streams N      (100000)    --memory SIZE        (64MiB)\n"
 	"      --segment-size SIZE  (256MiB)    --flush auto|dsync|fdatasync\n"
@@ -31,8 +32,9 @@ static const char help[] =
 	"      --keep-free SIZE|PERCENT   of the disk (the smaller of 5% and 1GiB)\n"
 	"      --stream-age TIME    forget streams without kept records after that\n"
 	"      --io auto|uring|epoll      the event loop's backend\n"
-	"  Deadlines: --first-timeout (30s), --message-timeout (10s, and 10kB/s),\n"
-	"      --idle-timeout (10min, plain), --linger-timeout (5s, raw), --heartbeat\n"
+	"  Deadlines: --first-timeout (30s), --message-timeout (10s+size at 10kB/s),\n"
+	"      --idle-timeout (10min, plain), --linger-timeout (5s, raw),\n"
+	"      --heartbeat (5s)\n"
 	"\n"
 	"Example:\n"
 	"  roger serve -l 127.0.0.1 -l line://127.0.0.1:9998 -j /var/lib/roger\n";
@@ -181,6 +183,21 @@ static bool set_io(struct serve *s, const char *value)
 	return true;
 }
 
+static bool set_heartbeat(struct serve *s, const char *value)
+{
+	uint64_t ns;
+
+	if (!options_time(&s->o, value, TIME_MIN_NS, &ns))
+		return false;
+	if (ns > HEARTBEAT_MAX_NS) {
+		options_complain(&s->o, "%s: must be at most %ds", s->o.name,
+				 (int)(HEARTBEAT_MAX_NS / SECOND_NS));
+		return false;
+	}
+	s->config.heartbeat_ns = ns;
+	return true;
+}
+
 static bool set_option(struct serve *s, int id, const char *value)
 {
 	struct server_config *c = &s->config;
@@ -212,7 +229,7 @@ static bool set_option(struct serve *s, int id, const char *value)
 	case ID_MESSAGE: return options_time(o, value, TIME_MIN_NS, &c->message_ns);
 	case ID_IDLE: return options_time(o, value, TIME_MIN_NS, &c->idle_ns);
 	case ID_LINGER: return options_time(o, value, TIME_MIN_NS, &c->linger_ns);
-	default: return options_time(o, value, TIME_MIN_NS, &c->heartbeat_ns);
+	default: return set_heartbeat(s, value);
 	}
 }
 

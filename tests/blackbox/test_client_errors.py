@@ -120,6 +120,7 @@ USAGE = [
     ("unknown backend", ["serve", "--io", "magic"]),
     ("unknown flush", ["serve", "--flush", "maybe"]),
     ("unknown log", ["serve", "--log", "xml"]),
+    ("heartbeat above what clients bear", ["serve", "--heartbeat", "10001ms"]),
     ("time is a word", ["send", "-w", "soon", "localhost", "x"]),
     ("resume without stream", ["send", "--resume", "localhost", "x"]),
     ("unknown format", ["read", "--format", "pdf"]),
