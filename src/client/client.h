@@ -35,7 +35,7 @@ struct client_config {
 void client_stream_id(const char *name, struct stream_id *ret);
 void client_stream_random(struct stream_id *ret);
 
-/* Send everything and wait until it is acknowledged. Prints what DESIGN says on stdout and stderr; returns the exit status. */
+/* Send everything and wait until it is acknowledged. Prints what man/roger.1 says on stdout and stderr; returns the exit status. */
 int client_send(const struct client_config *config);
 
 /* raw, whole, line (an LF is added): each message on a connection of its own; the peer's whole reply is printed. */

@@ -66,7 +66,7 @@ struct load_result {
  * when it is a terminal; LOAD_IDLE says there when all connections are up. SIGINT and SIGTERM end the sending, a second one the
  * waiting for acks. Blocks until it is over.
  *
- * 0, or -errno with *why (its status as DESIGN says: 65, 69, 74, 75); *ret is what was measured until then. */
+ * 0, or -errno with *why (its status as in man/roger.1: 65, 69, 74, 75); *ret is what was measured until then. */
 int load_run(const struct load_config *config, struct load_result *ret, struct failure *why);
 
 #endif

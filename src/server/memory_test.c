@@ -78,7 +78,7 @@ static void says_what_it_needs(void **state)
 	assert_int_not_equal(memory_plan(&c, 1000, 1, &plan, &why), 0);
 }
 
-/* DESIGN: an idle connection is cheap. What is not always needed does not lie in the session. */
+/* An idle connection is cheap. What is not always needed does not lie in the session. */
 static void a_session_is_small(void **state)
 {
 	(void)state;

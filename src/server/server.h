@@ -29,7 +29,7 @@ struct server_config {
 
 void server_config_default(struct server_config *config);
 
-/* Serve until SIGTERM, SIGINT or a failure of the journal. Lines for people go to stdout and stderr as DESIGN says. Returns the exit
+/* Serve until SIGTERM, SIGINT or a failure of the journal. Lines for people go to stdout and stderr as in man/roger.1. Returns the exit
  * status; what went wrong has been printed. Blocks. */
 int server_run(const struct server_config *config);
 
