@@ -11,6 +11,6 @@ PEERS = (Redis, Postgres, RabbitMQ, Nats, NatsSync, Relp, Beanstalkd)
 
 # Named because a reader will ask: (what, why it is not in the tables).
 NOT_HAD = (
-    ("LavinMQ", "the nearest design: a queue that is a log on disk, one process, AMQP. Debian has no package of it, and npm has only "
-                "clients, so `make bench` cannot install it."),
+    ("LavinMQ", "the nearest design: a queue that is a log on disk, one process, AMQP. Debian has no package of it, so "
+                "`make bench` cannot install it."),
 )
