@@ -10,6 +10,20 @@
 
 enum { TEXT_MAX = 700 };
 
+static bool is_terminal_safe(const char *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if (c < 0x20 || c == 0x7f)
+			return false;
+		/* C1 controls as UTF-8: c2 80 ... c2 9f. */
+		if (c == 0xc2 && i + 1 < size && (unsigned char)text[i + 1] < 0xa0)
+			return false;
+	}
+	return text_is_utf8((const uint8_t *)text, size);
+}
+
 static void try_address(const char *text)
 {
 	struct address address, again;
@@ -24,6 +38,11 @@ static void try_address(const char *text)
 	}
 	must(why == NULL);
 	must(strlen(address_text(&address, out)) < ADDRESS_TEXT_SIZE);
+	if (address.is_unix &&
+	    strcmp(out + strlen(out) - strlen(address.path), address.path) != 0) {
+		must(is_terminal_safe(out, strlen(out))); /* for people only */
+		return;
+	}
 	must(address_parse(out, &again, &why) == 0);
 	must(again.protocol == address.protocol && again.is_unix == address.is_unix);
 	must(again.port == address.port && strcmp(again.host, address.host) == 0);
@@ -53,20 +72,6 @@ static void try_numbers(const char *text)
 	must(result != 0 || size == value);
 }
 
-static bool is_terminal_safe(const char *text, size_t size)
-{
-	for (size_t i = 0; i < size; i++) {
-		unsigned char c = (unsigned char)text[i];
-
-		if (c < 0x20 || c == 0x7f)
-			return false;
-		/* C1 controls as UTF-8: c2 80 ... c2 9f. */
-		if (c == 0xc2 && i + 1 < size && (unsigned char)text[i + 1] < 0xa0)
-			return false;
-	}
-	return text_is_utf8((const uint8_t *)text, size);
-}
-
 static void try_escape(const uint8_t *data, size_t size, uint8_t room_choice)
 {
 	char out[TEXT_MAX * 4 + 16];
@@ -81,6 +86,16 @@ static void try_escape(const uint8_t *data, size_t size, uint8_t room_choice)
 	length = text_escape(small, room, data, size, room_choice % 16);
 	must(length == strlen(small) && length < room && is_terminal_safe(small, length));
 	free(small);
+}
+
+static void try_one_line(const char *text)
+{
+	char out[TEXT_MAX * 4 + 16];
+	char twice[sizeof(out)];
+	size_t length = text_one_line(out, sizeof(out), text);
+
+	must(length == strlen(out) && length < sizeof(out) && is_terminal_safe(out, length));
+	must(text_one_line(twice, sizeof(twice), out) == length && strcmp(out, twice) == 0);
 }
 
 static void try_json(const uint8_t *data, size_t size)
@@ -162,6 +177,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	try_address(text);
 	try_numbers(text);
 	try_escape(f.data, f.size, how);
+	try_one_line(text);
 	try_json(f.data, f.size);
 	try_base64(f.data, f.size);
 	try_words(&f);

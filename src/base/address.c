@@ -161,7 +161,7 @@ const char *address_text(const struct address *address, char out[ADDRESS_TEXT_SI
 		at = text_put(out, at, protocol_name((uint8_t)address->protocol));
 	if (address->is_unix) {
 		at = text_put(out, at, at > 0 ? "+unix:" : "unix:");
-		text_put(out, at, address->path);
+		text_one_line(out + at, ADDRESS_TEXT_SIZE - at, address->path);
 		return out;
 	}
 	if (at > 0)

@@ -26,8 +26,9 @@ struct address {
 int address_parse(const char *text, struct address *ret, const char **ret_why);
 
 /* The address in the form that address_parse reads, always with its port: "127.0.0.1:9999", "[::1]:9999",
- * "line+unix:/run/x". The protocol is written when it is not PROTOCOL_NONE. Returns out. */
-enum { ADDRESS_TEXT_SIZE = 320 };
+ * "line+unix:/run/x" (what is not printable in a path is escaped). The protocol is written when it is not PROTOCOL_NONE.
+ * Returns out. */
+enum { ADDRESS_TEXT_SIZE = 480 };
 const char *address_text(const struct address *address, char out[ADDRESS_TEXT_SIZE]);
 
 #endif

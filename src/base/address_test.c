@@ -124,6 +124,11 @@ static void sizes(void **state)
 	const char *why;
 
 	(void)state;
+	strcpy(text, "line+unix:");
+	memset(text + 10, '\033', ADDRESS_PATH_SIZE - 1);
+	text[10 + ADDRESS_PATH_SIZE - 1] = '\0';
+	assert_int_equal(address_parse(text, &address, &why), 0);
+	assert_int_equal(strlen(address_text(&address, out)), 10 + 4 * (ADDRESS_PATH_SIZE - 1));
 	for (size_t size = ADDRESS_HOST_SIZE - 2; size <= ADDRESS_HOST_SIZE; size++) {
 		strcpy(text, "whole://[");
 		memset(text + 9, ':', size);

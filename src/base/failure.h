@@ -24,8 +24,9 @@ struct failure {
 	char text[600]; /* "what failed: why", without "roger: " and without a newline */
 };
 
-/* Fill `why` from a format; when `error` is not 0, ": " and strerror(error) are added. Returns -error, or
- * -EINVAL when error is 0, so that a caller can `return failure_set(...)`. */
+/* Fill `why` from a format; when `error` is not 0, ": " and strerror(error) are added. Paths and names in it may hold
+ * anything: the text is one line that does nothing to a terminal (text_one_line). Returns -error, or -EINVAL when error
+ * is 0, so that a caller can `return failure_set(...)`. */
 __attribute__((format(printf, 4, 5)))
 int failure_set(struct failure *why, enum exit_status status, int error, const char *format, ...);
 

@@ -43,10 +43,23 @@ static void the_reason_is_never_cut_off(void **state)
 		failure_set(&why, EXIT_CREATE, ENOENT, "%s", path);
 		length = strlen(why.text);
 		assert_true(length < sizeof(why.text));
-		assert_string_equal(why.text + length - 28, "p: No such file or directory");
+		assert_string_equal(why.text + length - 27, ": No such file or directory");
 		failure_set(&why, EXIT_CREATE, 0, "%s", path);
 		assert_true(strlen(why.text) < sizeof(why.text));
 	}
+}
+
+/* Whatever a path holds, it is one line that does nothing to a terminal. */
+static void paths_are_harmless(void **state)
+{
+	struct failure why;
+
+	(void)state;
+	failure_set(&why, EXIT_CREATE, ENOENT, "make journal %s", "a\nb\\/\033[31m\xff");
+	assert_string_equal(why.text,
+			    "make journal a\\nb\\/\\x1b[31m\\xff: No such file or directory");
+	failure_set(&why, EXIT_CREATE, 0, "it answered \"%s\"", "a\\nb\\x1b");
+	assert_string_equal(why.text, "it answered \"a\\nb\\x1b\"");
 }
 
 int main(void)
@@ -55,6 +68,7 @@ int main(void)
 		cmocka_unit_test(with_a_reason),
 		cmocka_unit_test(without_a_reason),
 		cmocka_unit_test(the_reason_is_never_cut_off),
+		cmocka_unit_test(paths_are_harmless),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -103,12 +103,13 @@ static char short_escape(uint8_t byte)
 enum { TOKEN_SIZE = 16 }; /* the longest: four bytes as \xHH */
 
 /* What stands for the `size` bytes of one character, or for one invalid byte. Returns its length. */
-static size_t escape_one(char out[TOKEN_SIZE], const uint8_t *data, size_t size, bool printable)
+static size_t escape_one(char out[TOKEN_SIZE], const uint8_t *data, size_t size, bool printable,
+			 bool keep_backslash)
 {
 	char letter = short_escape(data[0]);
 	size_t length = 0;
 
-	if (letter != 0) {
+	if (letter != 0 && !(keep_backslash && letter == '\\')) {
 		out[0] = '\\';
 		out[1] = letter;
 		return 2;
@@ -126,7 +127,8 @@ static size_t escape_one(char out[TOKEN_SIZE], const uint8_t *data, size_t size,
 	return length;
 }
 
-size_t text_escape(char *out, size_t room, const uint8_t *data, size_t size, size_t data_max)
+static size_t escape(char *out, size_t room, const uint8_t *data, size_t size, size_t data_max,
+		     bool keep_backslash)
 {
 	static const char dots[] = "...";
 	size_t length = 0;
@@ -145,7 +147,7 @@ size_t text_escape(char *out, size_t room, const uint8_t *data, size_t size, siz
 		if (step > data_max - at)
 			break;
 
-		size_t token_size = escape_one(token, data + at, step, printable);
+		size_t token_size = escape_one(token, data + at, step, printable, keep_backslash);
 
 		if (token_size >= room - length)
 			break;
@@ -161,6 +163,18 @@ size_t text_escape(char *out, size_t room, const uint8_t *data, size_t size, siz
 	}
 	out[length] = '\0';
 	return length;
+}
+
+size_t text_escape(char *out, size_t room, const uint8_t *data, size_t size, size_t data_max)
+{
+	return escape(out, room, data, size, data_max, false);
+}
+
+size_t text_one_line(char *out, size_t room, const char *text)
+{
+	size_t size = strlen(text);
+
+	return escape(out, room, (const uint8_t *)text, size, size, true);
 }
 
 static size_t json_unit(char *out, uint32_t unit)

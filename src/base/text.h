@@ -12,6 +12,10 @@
  * room). Always NUL-terminated. Returns the length written. `room` is at least 8. */
 size_t text_escape(char *out, size_t room, const uint8_t *data, size_t size, size_t data_max);
 
+/* As text_escape, but a backslash stays what it is: for texts of ours that hold paths and names as they were typed beside
+ * what has been escaped already. Once more changes nothing. */
+size_t text_one_line(char *out, size_t room, const char *text);
+
 /* As text_escape for everything that a JSON string wants, without the quotes; `data` is valid UTF-8. Needs up
  * to 6 bytes a byte of data; returns the length, or SIZE_MAX when `room` is too small. */
 size_t text_json(char *out, size_t room, const uint8_t *data, size_t size);

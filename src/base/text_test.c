@@ -62,6 +62,20 @@ static void escaping(void **state)
 	}
 }
 
+/* What has been escaped, or was typed with a backslash, stays. */
+static void one_line(void **state)
+{
+	char out[16];
+
+	(void)state;
+	assert_int_equal(text_one_line(out, sizeof(out), "a\\b\n\x1b\xff"), 13);
+	assert_string_equal(out, "a\\b\\n\\x1b\\xff");
+	assert_int_equal(text_one_line(out, sizeof(out), "a\\b\\n\\x1b\\xff"), 13);
+	assert_string_equal(out, "a\\b\\n\\x1b\\xff");
+	text_one_line(out, sizeof(out), "0123456789012345");
+	assert_string_equal(out, "012345678901...");
+}
+
 /* Whatever two bytes come in, nothing that a terminal obeys comes out, and never more than the room. */
 static void nothing_gets_through(void **state)
 {
@@ -283,6 +297,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(escaping),
+		cmocka_unit_test(one_line),
 		cmocka_unit_test(nothing_gets_through),
 		cmocka_unit_test(cutting),
 		cmocka_unit_test(json),

@@ -24,15 +24,16 @@ void options_init(struct options *o, const char *command, const struct option *t
 
 int options_complain(const struct options *o, const char *format, ...)
 {
+	bool has_command = o->command[0] != '\0';
+	struct failure why;
+	char text[sizeof(why.text)];
 	va_list arguments;
 
-	fputs("roger: ", stderr);
-	if (o->command[0] != '\0')
-		fprintf(stderr, "%s: ", o->command);
 	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
+	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
-	fputc('\n', stderr);
+	failure_set(&why, EXIT_USAGE, 0, "%s%s%s", o->command, has_command ? ": " : "", text);
+	fprintf(stderr, "roger: %s\n", why.text);
 	return EXIT_USAGE;
 }
 

@@ -226,6 +226,10 @@ static void addresses(void **state)
 	assert_int_equal(options_unexpected(&o, "a\nb"), EXIT_USAGE);
 	catch_end();
 	assert_string_equal(said, "roger: serve: unexpected \"a\\nb\"\n");
+	catch_begin();
+	assert_int_equal(options_complain(&o, "\"%s\"", "raw\n\x1b"), EXIT_USAGE);
+	catch_end();
+	assert_string_equal(said, "roger: serve: \"raw\\n\\x1b\"\n");
 }
 
 int main(void)

@@ -301,16 +301,18 @@ uint64_t notes_deadline(const struct notes *notes)
 void notes_listening(struct notes *notes, const char *address, const char *protocols)
 {
 	struct line line = { .size = 0 };
+	char shown[NOTES_LINE_SIZE / 2]; /* a path may be anything */
 
 	if (notes->json) {
 		begin_json(&line, "listening");
 		add_text(&line, "address", address);
 		if (protocols)
 			add_text(&line, "protocols", protocols);
-	} else if (protocols) {
-		add(&line, "listening on %s (%s)", address, protocols);
 	} else {
-		add(&line, "listening on %s", address);
+		text_one_line(shown, sizeof(shown), address);
+		add(&line, "listening on %s", shown);
+		if (protocols)
+			add(&line, " (%s)", protocols);
 	}
 	end_line(&line, notes->json);
 	write_all(&notes->out, line.text, line.size);
@@ -321,13 +323,15 @@ static void say(struct notes *notes, struct notes_way *way, const char *event,
 		const char *prefix, const char *format, va_list list)
 {
 	struct line text = { .size = 0 }, line = { .size = 0 };
+	char shown[NOTES_LINE_SIZE]; /* a path in it may be anything */
 
 	add_list(&text, format, list);
 	if (notes->json) {
 		begin_json(&line, event);
 		add_text(&line, "text", text.text);
 	} else {
-		add(&line, "%s%s", prefix, text.text);
+		text_one_line(shown, sizeof(shown), text.text);
+		add(&line, "%s%s", prefix, shown);
 	}
 	if (notes->serving) {
 		put(notes, way, &line);

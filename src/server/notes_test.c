@@ -162,6 +162,21 @@ static void at_most_so_many_a_second(void **state)
 	all_of(err);
 }
 
+/* Paths may be anything: each line stays one line. */
+static void paths_are_harmless(void **state)
+{
+	(void)state;
+	begin(false, false);
+	notes_listening(&notes, "line+unix:s\033[31m\n\xff\\", NULL);
+	notes_listening(&notes, "unix:\n", "roger, raw");
+	notes_banner(&notes, "journal", "journal %s: 1 record", "\x1b\n");
+	notes_say(&notes, "failed", "journal %s", "\x1b\n");
+	assert_string_equal(all_of(out), "listening on line+unix:s\\x1b[31m\\n\\xff\\\n"
+					 "listening on unix:\\n (roger, raw)\n"
+					 "journal \\x1b\\n: 1 record\n");
+	assert_string_equal(all_of(err), "roger: journal \\x1b\\n\n");
+}
+
 static void what_is_left_out_is_told_at_the_end(void **state)
 {
 	(void)state;
@@ -347,6 +362,7 @@ int main(void)
 		cmocka_unit_test(lines_as_json),
 		cmocka_unit_test(json_does_not_cut_a_letter),
 		cmocka_unit_test(at_most_so_many_a_second),
+		cmocka_unit_test(paths_are_harmless),
 		cmocka_unit_test(what_is_left_out_is_told_at_the_end),
 		cmocka_unit_test(a_reader_that_does_not_read),
 		cmocka_unit_test(news_do_not_wait),

@@ -107,7 +107,7 @@ class Process:
     """A program under way, with its output collected."""
 
     def __init__(self, command, stdin=subprocess.DEVNULL, **more):
-        self.command = [str(part) for part in command]
+        self.command = [part if isinstance(part, bytes) else str(part) for part in command]
         self.popen = subprocess.Popen(self.command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
         self.pid = self.popen.pid
         self.stdin = self.popen.stdin

@@ -158,6 +158,27 @@ def test_output_that_is_not_taken(roger, tmp_path, arguments):
     assert (done.returncode, done.stderr) == (74, b"roger: write standard output: No space left on device\n")
 
 
+ODD = b"a\nb \x1b[31m\xff"
+ODD_SHOWN = b"a\\nb \\x1b[31m\\xff"
+
+
+@pytest.mark.parametrize("arguments, status, words", [
+    (["read", ODD], 66, b"journal %s: No such file or directory"),
+    (["verify", ODD], 66, b"journal %s: No such file or directory"),
+    (["repair", ODD, "copy"], 66, b"journal %s: No such file or directory"),
+    (["serve", "--listen", "127.0.0.1:0", "--journal", ODD + b"/x"], 73, b"make journal %s/x: No such file or directory"),
+    (["serve", "--no-journal", "--listen", b"raw+unix:" + ODD + b"/x"], 71, b"listen raw+unix:%s/x: No such file or directory"),
+    (["send", b"unix:" + ODD, "x"], 69, b"connect unix:%s: No such file or directory"),
+    (["send", "ADDRESS", "--file", ODD], 66, b"read %s: No such file or directory"),
+], ids=["read", "verify", "repair", "journal", "listen", "connect", "file"])
+def test_odd_names_stay_on_their_line(roger, journal, tmp_path, arguments, status, words):
+    if "ADDRESS" in arguments:
+        server = roger.serve(journal, "--quiet")
+        arguments = [server.address if part == "ADDRESS" else part for part in arguments]
+    done = subprocess.run([ROGER, *arguments], cwd=tmp_path, capture_output=True, timeout=30)
+    assert (done.returncode, done.stderr) == (status, b"roger: " + words % ODD_SHOWN + b"\n")
+
+
 def cpu_seconds(process):
     with open(f"/proc/{process.pid}/stat", encoding="utf-8") as file:
         return sum(map(int, file.read().rpartition(")")[2].split()[11:13])) / os.sysconf("SC_CLK_TCK")

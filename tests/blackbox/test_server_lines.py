@@ -7,7 +7,7 @@ import socket
 import subprocess
 
 import helpers
-from helpers import exchange, ok, run, wait_until
+from helpers import Process, exchange, ok, run, wait_until
 
 
 def test_json(roger, journal):
@@ -28,6 +28,15 @@ def test_json(roger, journal):
     assert first["payload"] == "Grüße\n\x1b"
     assert second["size"] == 2 and second["payload_base64"] == "/wA=" and "payload" not in second
     assert third["size"] == 100 and third["payload"] == "x" * 80 and third["cut"] is True
+
+
+def test_listener_with_an_odd_path(roger, tmp_path):
+    """Whatever its path holds, its line is one line."""
+    path = os.path.join(os.fsencode(tmp_path), b"s\x1b[31m\n\xff")
+    server = roger.keep(Process([helpers.ROGER, "serve", "--no-journal", "--listen", b"line+unix:" + path]))
+    server.out.wait_for("^memory ")
+    assert server.out.lines[0] == rf"listening on line+unix:{tmp_path}/s\x1b[31m\n\xff"
+    assert server.terminate() == 0
 
 
 def test_at_most_so_many_a_second(roger, journal):
