@@ -227,8 +227,8 @@ static void put_left_out(struct notes *notes, struct notes_way *way)
 		begin_json(&line, "left_out");
 		add(&line, ",\"lines\":%" PRIu64, way->left_out);
 	} else {
-		add(&line, "%" PRIu64 " line%s left out", way->left_out,
-		    way->left_out == 1 ? "" : "s");
+		add(&line, "%s%" PRIu64 " line%s left out", way == &notes->err ? "roger: " : "",
+		    way->left_out, way->left_out == 1 ? "" : "s");
 	}
 	end_line(&line, notes->json);
 	if (write_now(way, &line))

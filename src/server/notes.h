@@ -78,7 +78,7 @@ __attribute__((format(printf, 5, 6)))
 void notes_peer(struct notes *notes, uint64_t now_ns, const char *event, const struct peer *peer,
 		const char *format, ...);
 
-/* Write "N lines left out" where a second with left-out lines is over. */
+/* Write "N lines left out" (on stderr "roger: N lines left out") where a second with left-out lines is over. */
 void notes_turn(struct notes *notes, uint64_t now_ns);
 
 /* The same at the end, without waiting for the second's. */

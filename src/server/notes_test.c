@@ -162,6 +162,22 @@ static void at_most_so_many_a_second(void **state)
 	all_of(err);
 }
 
+static void what_is_left_out_on_stderr_is_told_by_name(void **state)
+{
+	(void)state;
+	for (unsigned json = 0; json < 2; json++) {
+		begin(false, json);
+		for (unsigned i = 0; i < LINES_PER_SECOND + 5; i++)
+			notes_peer(&notes, SECOND_NS, "refused", &peer, "x");
+		notes_turn(&notes, 2 * SECOND_NS);
+		all_of(err);
+		assert_int_equal(count_lines(text), LINES_PER_SECOND + 1);
+		assert_non_null(strstr(text, json ? "\"event\":\"left_out\",\"lines\":5}\n"
+						  : ": x\nroger: 5 lines left out\n"));
+		all_of(out);
+	}
+}
+
 /* Paths may be anything: each line stays one line. */
 static void paths_are_harmless(void **state)
 {
@@ -362,6 +378,7 @@ int main(void)
 		cmocka_unit_test(lines_as_json),
 		cmocka_unit_test(json_does_not_cut_a_letter),
 		cmocka_unit_test(at_most_so_many_a_second),
+		cmocka_unit_test(what_is_left_out_on_stderr_is_told_by_name),
 		cmocka_unit_test(paths_are_harmless),
 		cmocka_unit_test(what_is_left_out_is_told_at_the_end),
 		cmocka_unit_test(a_reader_that_does_not_read),
