@@ -379,12 +379,10 @@ static int run(const struct load_config *config, bool json)
 	if (result->begun)
 		(json ? print_json : print_people)(config, result);
 	free(result);
-	if (fflush(stdout) != 0 && !failed) {
-		failure_set(&why, EXIT_IO, errno, "write standard output");
-		failed = true;
-	}
-	if (failed)
-		fprintf(stderr, "roger: %s\n", why.text);
+	if (!failed)
+		return options_output_end();
+	fflush(stdout);
+	fprintf(stderr, "roger: %s\n", why.text);
 	return (int)why.status;
 }
 

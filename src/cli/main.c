@@ -48,17 +48,16 @@ static const struct option table[] = {
 };
 
 /* Whoever starts us with one of the standard descriptors closed must not find his messages for people in a journal file that got
- * its number. */
+ * its number; and what was to be printed must not be lost in silence: it can't be written to what is opened in its place. */
 static bool have_standard_descriptors(void)
 {
-	int descriptor;
+	static const int modes[] = { O_RDWR, O_RDONLY, O_RDWR }; /* input, output, error */
 
-	do {
-		descriptor = open("/dev/null", O_RDWR);
-	} while (descriptor >= 0 && descriptor <= STDERR_FILENO);
-	if (descriptor > STDERR_FILENO)
-		close(descriptor);
-	return descriptor >= 0;
+	for (int i = 0; i <= STDERR_FILENO; i++) {
+		if (fcntl(i, F_GETFD) < 0 && open("/dev/null", modes[i]) != i)
+			return false;
+	}
+	return true;
 }
 
 int main(int count, char **arguments)

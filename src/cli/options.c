@@ -57,12 +57,23 @@ int options_help(const char *text)
 	return options_output_end();
 }
 
+static int output_error; /* the first one: what is flushed after it may well succeed */
+
+void options_output_line(void *unused, const char *text)
+{
+	(void)unused;
+	if (puts(text) < 0 && output_error == 0)
+		output_error = errno;
+}
+
 int options_output_end(void)
 {
-	errno = 0;
-	if (fflush(stdout) == 0 && ferror(stdout) == 0)
+	if (fflush(stdout) != 0 && output_error == 0)
+		output_error = errno;
+	if (output_error == 0 && ferror(stdout) == 0)
 		return EXIT_DONE;
-	fprintf(stderr, "roger: write standard output: %s\n", strerror(errno != 0 ? errno : EIO));
+	fprintf(stderr, "roger: write standard output: %s\n",
+		strerror(output_error != 0 ? output_error : EIO));
 	return EXIT_IO;
 }
 

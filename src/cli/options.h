@@ -52,6 +52,9 @@ int options_unexpected(const struct options *o, const char *value);
 /* Print a help text on standard output. Returns the exit status. */
 int options_help(const char *text);
 
+/* Print a line of a result on standard output. */
+void options_output_line(void *unused, const char *text);
+
 /* All has been printed. EXIT_DONE, or EXIT_IO when standard output has not taken it, which is said. */
 int options_output_end(void);
 

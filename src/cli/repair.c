@@ -19,12 +19,6 @@ static const char help[] =
 	"Example:\n"
 	"  roger repair /var/lib/roger /var/lib/roger-repaired\n";
 
-static void print_line(void *context, const char *text)
-{
-	(void)context;
-	puts(text);
-}
-
 int command_repair(int count, char **arguments)
 {
 	struct failure why = { .status = EXIT_IO };
@@ -49,7 +43,7 @@ int command_repair(int count, char **arguments)
 	}
 	if (to == NULL)
 		return options_complain(&o, "from which journal to which? (roger repair FROM TO)");
-	if (journal_repair(from, to, print_line, NULL, &why) == 0)
+	if (journal_repair(from, to, options_output_line, NULL, &why) == 0)
 		return options_output_end();
 	fflush(stdout);
 	fprintf(stderr, "roger: %s\n", why.text);

@@ -17,12 +17,6 @@ static const char help[] =
 	"Example:\n"
 	"  roger verify /var/lib/roger\n";
 
-static void print_line(void *context, const char *text)
-{
-	(void)context;
-	puts(text);
-}
-
 int command_verify(int count, char **arguments)
 {
 	struct failure why = { .status = EXIT_IO };
@@ -42,8 +36,8 @@ int command_verify(int count, char **arguments)
 						value);
 		directory = value;
 	}
-	if (journal_verify(directory != NULL ? directory : JOURNAL_DEFAULT, print_line, NULL,
-			   &why) == 0)
+	if (journal_verify(directory != NULL ? directory : JOURNAL_DEFAULT, options_output_line,
+			   NULL, &why) == 0)
 		return options_output_end();
 	fflush(stdout);
 	fprintf(stderr, "roger: %s\n", why.text);

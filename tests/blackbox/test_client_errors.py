@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from helpers import ROGER, durable, ok, payloads, run, wait_until
+from helpers import ROGER, Process, durable, ok, payloads, run, wait_until
 
 
 def closed_port():
@@ -156,6 +156,33 @@ def test_output_that_is_not_taken(roger, tmp_path, arguments):
     with open("/dev/full", "wb") as full:
         done = subprocess.run([ROGER, *arguments], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, timeout=30)
     assert (done.returncode, done.stderr) == (74, b"roger: write standard output: No space left on device\n")
+
+
+CLOSED = FULL_DISK + [["send", "ADDRESS", "--print-record", "y"], ["bench", "ADDRESS", "--count", "5"],
+                      ["bench", "ADDRESS", "--count", "5", "--json"]]
+
+
+@pytest.mark.parametrize("arguments", CLOSED, ids=" ".join)
+def test_output_that_is_closed(roger, tmp_path, arguments):
+    """What is to be printed is not lost in silence, and no file of ours gets the number."""
+    server = roger.serve(tmp_path / "journal", "--quiet")
+    ok(run("send", server.address, "x"))
+    if "ADDRESS" not in arguments:
+        assert server.terminate() == 0
+    arguments = [server.address if part == "ADDRESS" else part for part in arguments]
+    done = subprocess.run(["sh", "-c", 'exec "$0" "$@" >&-', ROGER, *arguments], cwd=tmp_path, stderr=subprocess.PIPE, timeout=30)
+    assert done.returncode == 74 and done.stderr.endswith(b"roger: write standard output: Bad file descriptor\n"), done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_serving_with_nowhere_to_write(roger, journal, closed):
+    port = closed_port()
+    server = roger.keep(Process(["sh", "-c", f'exec "$0" "$@" {closed}', ROGER, "serve", "--listen", f"127.0.0.1:{port}",
+                                 "--journal", journal]))
+    done = run("send", "--retry", f"127.0.0.1:{port}", "x", "y")
+    assert done.returncode == 0, done.stderr
+    assert server.terminate() == 0
+    assert payloads(journal) == [b"x", b"y"]
 
 
 ODD = b"a\nb \x1b[31m\xff"
