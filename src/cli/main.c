@@ -60,10 +60,47 @@ static bool have_standard_descriptors(void)
 	return true;
 }
 
+/* `name` with these arguments; `o` complains when there is no such command. */
+static int run_command(const struct options *o, const char *name, int count, char **arguments)
+{
+	char shown[COMMAND_SHOWN * 4 + 8];
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (strcmp(commands[i].name, name) == 0)
+			return commands[i].run(count, arguments);
+	}
+	text_escape(shown, sizeof(shown), (const uint8_t *)name, strlen(name), COMMAND_SHOWN);
+	return options_complain(o, "unknown command \"%s\" (roger --help lists them)", shown);
+}
+
+/* Behind "help": nothing, or a command. */
+static int show_help(struct options *o)
+{
+	char option[] = "--help";
+	char *arguments[] = { option, NULL };
+	const char *command, *more;
+	int id = options_next(o, &command);
+
+	if (id == OPTION_END || id == OPTION_HELP)
+		return options_help(help);
+	if (id == OPTION_ARGUMENT && options_next(o, &more) == OPTION_ARGUMENT)
+		return options_unexpected(o, more);
+	return id == OPTION_ARGUMENT ? run_command(o, command, 1, arguments) : EXIT_USAGE;
+}
+
+static int show_version(struct options *o)
+{
+	const char *more;
+	int id = options_next(o, &more);
+
+	if (id == OPTION_ARGUMENT)
+		return options_unexpected(o, more);
+	return id == OPTION_BAD ? EXIT_USAGE : options_help("roger " ROGER_VERSION "\n");
+}
+
 int main(int count, char **arguments)
 {
 	struct options o;
-	char shown[COMMAND_SHOWN * 4 + 8];
 	const char *value;
 	int id;
 
@@ -72,18 +109,15 @@ int main(int count, char **arguments)
 	options_init(&o, "", table, sizeof(table) / sizeof(table[0]), arguments + 1,
 		     count > 0 ? count - 1 : 0);
 	id = options_next(&o, &value);
-	if (id == OPTION_END)
+	switch (id) {
+	case OPTION_END:
 		return options_complain(&o, "which command? (roger --help lists them)");
-	if (id == OPTION_BAD)
-		return EXIT_USAGE;
-	if (id == OPTION_HELP)
-		return options_help(help);
-	if (id == ID_VERSION)
-		return options_help("roger " ROGER_VERSION "\n");
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		if (strcmp(commands[i].name, value) == 0)
-			return commands[i].run(o.count - o.next, o.arguments + o.next);
+	case OPTION_BAD: return EXIT_USAGE;
+	case OPTION_HELP: return options_help(help);
+	case ID_VERSION: return show_version(&o);
+	default: break;
 	}
-	text_escape(shown, sizeof(shown), (const uint8_t *)value, strlen(value), COMMAND_SHOWN);
-	return options_complain(&o, "unknown command \"%s\" (roger --help lists them)", shown);
+	if (strcmp(value, "help") == 0)
+		return show_help(&o);
+	return run_command(&o, value, o.count - o.next, o.arguments + o.next);
 }

@@ -158,7 +158,7 @@ def test_output_that_is_not_taken(roger, tmp_path, arguments):
     assert (done.returncode, done.stderr) == (74, b"roger: write standard output: No space left on device\n")
 
 
-CLOSED = FULL_DISK + [["send", "ADDRESS", "--print-record", "y"], ["bench", "ADDRESS", "--count", "5"],
+CLOSED = FULL_DISK + [["help"], ["send", "ADDRESS", "--print-record", "y"], ["bench", "ADDRESS", "--count", "5"],
                       ["bench", "ADDRESS", "--count", "5", "--json"]]
 
 
@@ -204,6 +204,11 @@ def test_odd_names_stay_on_their_line(roger, journal, tmp_path, arguments, statu
         arguments = [server.address if part == "ADDRESS" else part for part in arguments]
     done = subprocess.run([ROGER, *arguments], cwd=tmp_path, capture_output=True, timeout=30)
     assert (done.returncode, done.stderr) == (status, b"roger: " + words % ODD_SHOWN + b"\n")
+
+
+def test_help_as_a_command():
+    assert ok(run("help")) == ok(run("--help"))
+    assert ok(run("help", "read")) == ok(run("read", "--help"))
 
 
 def cpu_seconds(process):

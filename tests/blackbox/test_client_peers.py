@@ -724,6 +724,8 @@ TYPED = [
     ("100 percent", ["serve", "--keep-free", "100%"], b"serve: --keep-free 100: must be at most 99"),
     ("5 percent after zeros", ["serve", "--keep-free", "000000005%"], b"serve: --keep-free: must be at most 99%"),
     ("percent of nothing", ["serve", "--keep-free", "%"], b'serve: --keep-free: "" is not a number'),
+    ("no help for that", ["help", "\x1b"], b'unknown command "\\x1b" (roger --help lists them)'),
+    ("a version of something", ["--version", "x"], b'unexpected "x"'),
     ("two journals", ["verify", "a", "b\n"], b'verify: one journal at a time: unexpected "b\\n"'),
 ]
 
