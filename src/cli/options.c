@@ -224,6 +224,27 @@ bool options_number(const struct options *o, const char *value, uint64_t min, ui
 	return true;
 }
 
+bool options_percent(const struct options *o, const char *value, unsigned max, uint32_t *ret)
+{
+	char out[SHOWN_SIZE];
+	char limit[32];
+	size_t digits = strspn(value, "0123456789");
+	uint32_t percent = 0;
+
+	if (digits == 0 || strcmp(value + digits, "%") != 0) {
+		options_complain(o, "%s: \"%s\" is not a whole number of percent (such as 5%%)",
+				 o->name, shown(value, out));
+		return false;
+	}
+	for (size_t i = 0; i < digits && percent <= max; i++)
+		percent = 10 * percent + (uint32_t)(value[i] - '0');
+	snprintf(limit, sizeof(limit), "%u%%", max);
+	if (!in_range(o, value, true, percent <= max, limit))
+		return false;
+	*ret = percent;
+	return true;
+}
+
 bool options_time(const struct options *o, const char *value, uint64_t min_ns, uint64_t *ret_ns)
 {
 	char limit[32];

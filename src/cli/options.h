@@ -65,6 +65,9 @@ bool options_number(const struct options *o, const char *value, uint64_t min, ui
 		    uint64_t *ret);
 bool options_time(const struct options *o, const char *value, uint64_t min_ns, uint64_t *ret_ns);
 
+/* "5%", at most `max` (which is below 1000). */
+bool options_percent(const struct options *o, const char *value, unsigned max, uint32_t *ret);
+
 /* The index of the word in `words` (NULL at their end). */
 bool options_word(const struct options *o, const char *value, const char *const *words,
 		  unsigned *ret);

@@ -123,7 +123,7 @@ static void command_lines(void **state)
 	}
 }
 
-enum kind { SIZE, NUMBER, TIME, WORD };
+enum kind { SIZE, NUMBER, PERCENT, TIME, WORD };
 
 static void values(void **state)
 {
@@ -158,6 +158,22 @@ static void values(void **state)
 		  "roger: serve: --count: \"-1\" is not a number\n" },
 		{ "empty number", NUMBER, "", 1, 7, false, 0,
 		  "roger: serve: --count: \"\" is not a number\n" },
+		{ "percent", PERCENT, "99%", 0, 99, true, 99, "" },
+		{ "no percent at all", PERCENT, "0%", 0, 99, true, 0, "" },
+		{ "percent after zeros", PERCENT, "000000005%", 0, 99, true, 5, "" },
+		{ "percent above", PERCENT, "100%", 0, 99, false, 0,
+		  "roger: serve: --count 100%: must be at most 99%\n" },
+		{ "percent far above", PERCENT, "99999999999999999999%", 0, 99, false, 0,
+		  "roger: serve: --count 99999999999999999999%: must be at most 99%\n" },
+		{ "percent and a half", PERCENT, "50.5%", 0, 99, false, 0,
+		  "roger: serve: --count: \"50.5%\" is not a whole number of percent "
+		  "(such as 5%)\n" },
+		{ "percent below", PERCENT, "-1%", 0, 99, false, 0,
+		  "roger: serve: --count: \"-1%\" is not a whole number of percent "
+		  "(such as 5%)\n" },
+		{ "percent of nothing", PERCENT, "%", 0, 99, false, 0,
+		  "roger: serve: --count: \"%\" is not a whole number of percent "
+		  "(such as 5%)\n" },
 		{ "time", TIME, "500ms", MS_NS, 0, true, 500 * MS_NS, "" },
 		{ "time below", TIME, "0", MS_NS, 0, false, 0,
 		  "roger: serve: --count 0: must be at least 1ms\n" },
@@ -178,6 +194,7 @@ static void values(void **state)
 		const char *ignored;
 		uint64_t value = 4711;
 		unsigned index = 4711;
+		uint32_t percent = 4711;
 		bool good = false;
 
 		print_message("  %s\n", rows[i].name);
@@ -190,6 +207,10 @@ static void values(void **state)
 			break;
 		case NUMBER:
 			good = options_number(&o, rows[i].value, rows[i].min, rows[i].max, &value);
+			break;
+		case PERCENT:
+			good = options_percent(&o, rows[i].value, (unsigned)rows[i].max, &percent);
+			value = good ? percent : 4711;
 			break;
 		case TIME: good = options_time(&o, rows[i].value, rows[i].min, &value); break;
 		case WORD:

@@ -130,22 +130,14 @@ static bool set_message_max(struct serve *s, const char *value)
 
 static bool set_keep_free(struct serve *s, const char *value)
 {
+	struct journal_config *journal = &s->config.journal;
 	size_t length = strlen(value);
-	char digits[4];
-	uint64_t percent;
 
 	if (length == 0 || value[length - 1] != '%')
-		return options_size(&s->o, value, 0, UINT64_MAX - 1,
-				    &s->config.journal.keep_free_bytes);
-	if (length > sizeof(digits)) {
-		options_complain(&s->o, "%s: must be at most 99%%", s->o.name);
+		return options_size(&s->o, value, 0, UINT64_MAX - 1, &journal->keep_free_bytes);
+	if (!options_percent(&s->o, value, 99, &journal->keep_free_percent))
 		return false;
-	}
-	snprintf(digits, sizeof(digits), "%.*s", (int)(length - 1), value);
-	if (!options_number(&s->o, digits, 0, 99, &percent))
-		return false;
-	s->config.journal.keep_free_bytes = 0;
-	s->config.journal.keep_free_percent = (uint32_t)percent;
+	journal->keep_free_bytes = 0;
 	return true;
 }
 
