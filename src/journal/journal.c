@@ -7,6 +7,7 @@
 
 #include "base/must.h"
 #include "base/mutant.h"
+#include "base/text.h"
 #include "clock/clock.h"
 #include "journal/private.h"
 
@@ -48,21 +49,24 @@ static int check_sizes(struct journal *j, struct failure *why)
 	const struct journal_config *config = &j->config;
 	uint64_t payload = config->message_max > RECEIVE_BUFFER_SIZE ? config->message_max
 								     : RECEIVE_BUFFER_SIZE;
+	char message[TEXT_SIZE_SIZE], segment[TEXT_SIZE_SIZE], least[TEXT_SIZE_SIZE],
+		most[TEXT_SIZE_SIZE];
 
 	if (config->segment_size < SEGMENT_SIZE_MIN || config->segment_size > SEGMENT_SIZE_MAX)
-		return failure_set(
-			why, EXIT_USAGE, 0, "--segment-size %llu: must lie between %llu and %llu",
-			(unsigned long long)config->segment_size,
-			(unsigned long long)SEGMENT_SIZE_MIN, (unsigned long long)SEGMENT_SIZE_MAX);
+		return failure_set(why, EXIT_USAGE, 0,
+				   "--segment-size %s: must lie between %s and %s",
+				   text_size(config->segment_size, segment),
+				   text_size(SEGMENT_SIZE_MIN, least),
+				   text_size(SEGMENT_SIZE_MAX, most));
 	j->staging_size = default_staging_size(config);
 	j->commit_max = j->staging_size - COMMIT_BLOCK_MAX;
 	if (BATCH_HEADER_SIZE + FRAME_HEADER_SIZE + payload > j->commit_max)
-		return failure_set(why, EXIT_USAGE, 0,
-				   "--max-message %u: does not fit; with --segment-size %llu "
-				   "at most %llu bytes",
-				   config->message_max, (unsigned long long)config->segment_size,
-				   (unsigned long long)(j->commit_max - BATCH_HEADER_SIZE -
-							FRAME_HEADER_SIZE));
+		return failure_set(
+			why, EXIT_USAGE, 0,
+			"--max-message %s: does not fit; with --segment-size %s at most %s",
+			text_size(config->message_max, message),
+			text_size(config->segment_size, segment),
+			text_size(j->commit_max - BATCH_HEADER_SIZE - FRAME_HEADER_SIZE, most));
 	return 0;
 }
 

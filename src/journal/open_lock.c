@@ -98,7 +98,8 @@ int opening_lock(struct opening *o)
 
 	error = file_make_directory(path);
 	if (error != 0)
-		return failure_set(o->why, EXIT_CREATE, -error, "make journal %s", path);
+		return failure_set(o->why, EXIT_CREATE, -error, "%sjournal %s",
+				   error == -ENOTDIR ? "" : "make ", path); /* it is a file */
 	error = file_open_directory(path, &store->directory);
 	if (error != 0)
 		return failure_set(o->why, EXIT_CREATE, -error, "open journal %s", path);

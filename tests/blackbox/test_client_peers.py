@@ -726,6 +726,8 @@ TYPED = [
      b'serve: --keep-free: "50.5%" is not a whole number of percent (such as 5%)'),
     ("percent of nothing", ["serve", "--keep-free", "%"],
      b'serve: --keep-free: "%" is not a whole number of percent (such as 5%)'),
+    ("a size that does not fit", ["serve", "--segment-size", "1MiB", "--listen", "127.0.0.1:0"],
+     b"--max-message 1 MiB: does not fit; with --segment-size 1 MiB at most 703.8 KiB"),
     ("no help for that", ["help", "\x1b"], b'unknown command "\\x1b" (roger --help lists them)'),
     ("a version of something", ["--version", "x"], b'unexpected "x"'),
     ("two journals", ["verify", "a", "b\n"], b'verify: one journal at a time: unexpected "b\\n"'),
