@@ -301,20 +301,42 @@ def in_network_namespace(function):
     return (outcome["result"],) if "result" in outcome else None
 
 
-def why_no_mounts():
-    """Put this process (and what it starts) into a mount namespace of its own, once, so that nothing that a test mounts
-    outlives it. None, or why that cannot be had."""
-    if why_no_mounts.done:
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+MNT_DETACH = 2
+
+own_namespace = {}  # "entered": this process is in it; "private": none of its mounts is seen outside
+
+
+class OwnMounts:
+    """Put this process (and what it starts) into a mount namespace of its own, once, so that nothing that a test mounts below
+    `directory` is seen outside, or outlives it. `why_not`: None, or why that cannot be had. To be closed."""
+
+    def __init__(self, directory):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.bound = None
+        self.why_not = self.enter(os.fsencode(directory))
+
+    def enter(self, directory):
+        if not own_namespace.get("entered"):
+            if self.libc.unshare(CLONE_NEWNS) != 0:
+                return os.strerror(ctypes.get_errno())
+            own_namespace["entered"] = True
+            own_namespace["private"] = self.libc.mount(None, b"/", None, MS_PRIVATE | MS_REC, None) == 0
+        if own_namespace["private"]:
+            return None
+        # In a plain chroot / is no mount point, and cannot be made private: then the directory becomes one.
+        if self.libc.mount(directory, directory, None, MS_BIND, None) != 0:
+            return os.strerror(ctypes.get_errno())
+        self.bound = directory
+        if self.libc.mount(None, directory, None, MS_PRIVATE, None) != 0:
+            return os.strerror(ctypes.get_errno())
         return None
-    libc = ctypes.CDLL(None, use_errno=True)
-    private_recursive = 0x40000 | 0x4000  # MS_PRIVATE | MS_REC
-    if libc.unshare(CLONE_NEWNS) != 0 or libc.mount(None, b"/", None, private_recursive, None) != 0:
-        return os.strerror(ctypes.get_errno())
-    why_no_mounts.done = True
-    return None
 
-
-why_no_mounts.done = False
+    def close(self):
+        if self.bound is not None:
+            self.libc.umount2(self.bound, MNT_DETACH)
 
 
 # --- strace as a slow or failing disk (epoll backend: journal writes are ordinary calls)

@@ -1,5 +1,6 @@
 """A full disk is a state: senders wait, readers read; when there is room again everything is there, once."""
 
+import contextlib
 import os
 import subprocess
 import threading
@@ -60,15 +61,15 @@ class SmallDisk:
 
 @pytest.fixture(params=["tmpfs", "ext4"])
 def disk(request, tmp_path):
-    why = helpers.why_no_mounts()
-    if why:
-        pytest.skip(f"no mount namespace of our own here: {why}")
-    try:
-        small = SmallDisk(request.param, tmp_path)
-    except (subprocess.CalledProcessError, FileNotFoundError) as error:
-        pytest.skip(f"no {request.param} of our own here: {getattr(error, 'stderr', '') or error}")
-    yield small
-    small.unmount()
+    with contextlib.closing(helpers.OwnMounts(tmp_path)) as mounts:
+        if mounts.why_not:
+            pytest.skip(f"no mount namespace of our own here: {mounts.why_not}")
+        try:
+            small = SmallDisk(request.param, tmp_path)
+        except (subprocess.CalledProcessError, FileNotFoundError) as error:
+            pytest.skip(f"no {request.param} of our own here: {getattr(error, 'stderr', '') or error}")
+        yield small
+        small.unmount()
 
 
 def lines(count):
