@@ -29,19 +29,25 @@ ONLY =
 ROUNDS = 30
 SECONDS = 60
 
-.PHONY: all run demo test sanitize lint install clean setup proof sim mutants enumerate crash fuzz coverage bench
+.PHONY: all ready run demo test sanitize lint install clean setup proof sim mutants enumerate crash fuzz coverage bench
 .DEFAULT_GOAL := all
 
+# Without a word when there is nothing to do.
 all: build/build.ninja
-	@$(NINJA) -C build roger
+	@$(NINJA) -C build -n roger 2>&1 | grep -q 'no work to do' || $(NINJA) -C build roger
 
+SETUP = $(MESON) setup build -Dtests=false
 build/build.ninja:
-	@$(MESON) setup build -Dtests=false
+	@$(SETUP)
+
+# What ./demo needs; what meson has to say is shown only if it fails.
+ready: SETUP = text=$$($(MESON) setup build -Dtests=false 2>&1) || { printf '%s\n' "$$text" >&2; exit 1; }
+ready: all
 
 run: all
 	build/roger serve $(ARGS)
 
-demo: all
+demo: ready
 	@scripts/python scripts/demo.py
 
 test:
