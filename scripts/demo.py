@@ -1,7 +1,7 @@
 """Roger's main job in about ten seconds: send, store, acknowledge, and lose nothing while the server is killed.
 
-Everything happens in a temporary directory, on a free port of 127.0.0.1, and is gone afterwards. The exit status is
-0 only if every message is there exactly once, in order.
+Everything happens in a temporary directory, on a free port of 127.0.0.1, and is gone afterwards, also when a signal ends it.
+The exit status is 0 only if every message is there exactly once, in order.
 """
 
 import os
@@ -16,18 +16,102 @@ import threading
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-ROGER = os.path.join(TOP, "build", "roger")
-COUNT = 4000     # numbered messages ...
-PACE_S = 0.001   # ... one each millisecond: four seconds in which the server can be killed
+ROGER = os.environ.get("ROGER") or os.path.join(TOP, "build", "roger")
+COUNT = 4000               # numbered messages ...
+STREAM_S = 4.8             # ... in so long a time, in which the server can be killed
 KILLS = (800, 1800, 2800)  # kill it when about so many are acknowledged
+CHAPTERS_S = (0, 1.2, 2.2, 3.4, 8.9)  # when each begins, at the earliest: there is time to read
+END_S = 9.7
+BEAT_S = 0.2               # between a command and what comes of it
 PATIENCE_S = 30
 
-COLOUR = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and "NO_COLOR" not in os.environ
-processes = []
+TERMINAL = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+COLOUR = TERMINAL and "NO_COLOR" not in os.environ
+BAR_WIDTH = 40
+FRAME_S = 0.05
 
 
 class Failure(Exception):
     """The demonstration has shown something that it should not."""
+
+
+class Ended(Exception):
+    """By a signal."""
+
+
+# --- processes and signals
+
+processes = []
+careful = {"now": False, "signal": None}  # what must be cleaned up is being made: a signal waits for that
+
+
+def on_signal(number, _):
+    if careful["now"]:
+        careful["signal"] = number
+    else:
+        raise Ended(number)
+
+
+def carefully(make, keep):
+    """What `make` returns, given to `keep` before a signal can end us."""
+    careful["now"] = True
+    try:
+        made = make()
+        keep(made)
+    finally:
+        careful["now"] = False
+    if careful["signal"]:
+        raise Ended(careful["signal"])
+    return made
+
+
+def start(*command, **more):
+    return carefully(lambda: subprocess.Popen(command, **more), processes.append)
+
+
+def clean_up(directories):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    for directory in directories:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+# --- the screen
+
+class Bar:
+    """How many are acknowledged, on the last line of a terminal, while it goes on."""
+
+    def __init__(self):
+        self.count = None  # a function; None: there is no bar
+        self.drawn_s = 0
+        self.shown = False
+        self.kills = []    # where it was
+
+    def text(self, count):
+        cells = ["#" if i * COUNT < count * BAR_WIDTH else "." for i in range(BAR_WIDTH)]
+        for kill in self.kills:
+            cells[kill * BAR_WIDTH // COUNT] = "X"
+        colours = {"#": "32", ".": "2", "X": "1;31"}
+        return "".join(paint(colours[cell], cell) for cell in cells) + f" {count:4} of {COUNT} acknowledged"
+
+    def tick(self):
+        if TERMINAL and self.count and time.monotonic() - self.drawn_s > FRAME_S:
+            self.drawn_s = time.monotonic()
+            self.shown = True
+            print(f"\r   {self.text(self.count())}\033[K", end="", flush=True)
+
+    def erase(self):
+        if self.shown:
+            print("\r\033[K", end="")
+        self.shown = False
+
+
+bar = Bar()
+began_s = time.monotonic()
 
 
 def paint(code, text):
@@ -35,16 +119,25 @@ def paint(code, text):
 
 
 def say(text=""):
+    bar.erase()
     print(text, flush=True)
 
 
+def pause(until_s):
+    while (left_s := began_s + until_s - time.monotonic()) > 0:
+        bar.tick()
+        time.sleep(min(left_s, FRAME_S))
+
+
 def chapter(number, text):
+    pause(CHAPTERS_S[number - 1])
     say()
     say(paint("1", f"{number}. {text}"))
 
 
 def command(text):
     say("   " + paint("36", f"$ {text}"))
+    pause(time.monotonic() - began_s + BEAT_S)
 
 
 def shown(who, text):
@@ -56,22 +149,27 @@ def wait_for(condition, what):
     while not condition():
         if time.monotonic() > deadline:
             raise Failure(f"after {PATIENCE_S} s still not: {what}")
+        bar.tick()
         time.sleep(0.002)
 
+
+# --- what is shown
 
 class Server:
     """roger serve, its standard output collected line by line."""
 
     def __init__(self, journal, address):
         self.lines = []
-        self.process = subprocess.Popen([ROGER, "serve", "--listen", address, "--journal", journal],
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace")
-        processes.append(self.process)
+        command(f"roger serve --listen {address} --journal JOURNAL")
+        self.process = start(ROGER, "serve", "--listen", address, "--journal", journal,
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace")
         threading.Thread(target=self.collect, daemon=True).start()
-        wait_for(lambda: self.starts_with("listening on ") or self.process.poll() is not None, "the server listens")
+        wait_for(lambda: len(self.lines) >= 2 or self.process.poll() is not None, "the server listens")
         if self.process.poll() is not None:
             raise Failure(f"roger serve ended with {self.process.returncode}")
         self.address = self.starts_with("listening on ").split()[2]
+        for line in self.lines[:2]:
+            shown("server", line.replace(journal, "JOURNAL"))
 
     def collect(self):
         for line in self.process.stdout:
@@ -125,61 +223,69 @@ def text_file(server, journal):
     shown("client", done.stderr.decode().strip())
     with open(path, "rb") as file:
         sent = file.read()
-    command("roger read --from 2 | cmp - README.md")
+    command("roger read JOURNAL --from 2 | cmp - README.md")
     if roger("read", journal, "--from", "2").stdout != sent:
         raise Failure("what was stored is not what was sent")
     shown("cmp", f"all {len(sent)} bytes are equal")
 
 
 def feed(pipe):
-    """Number after number into roger's standard input."""
+    """Number after number into roger's standard input, each at its time."""
+    begin_s = time.monotonic()
     try:
         for number in range(1, COUNT + 1):
             pipe.write(b"message %d of %d\n" % (number, COUNT))
             pipe.flush()
-            time.sleep(PACE_S)
+            time.sleep(max(0, begin_s + number * STREAM_S / COUNT - time.monotonic()))
         pipe.close()
-    except BrokenPipeError:
+    except (BrokenPipeError, ValueError):
         pass  # the client has ended: its exit status tells
 
 
-def bar(count):
-    width = 40
-    full = count * width // COUNT
-    return paint("32", "#" * full) + paint("2", "." * (width - full))
+def kill_and_restart(server, journal, acknowledged, turn):
+    say("   " + paint("1;31", f"$ kill -9 {server.process.pid}"))
+    server.kill()
+    count = acknowledged()
+    bar.kills.append(min(count, COUNT - 1))
+    shown("server", paint("1;31", f"killed for the {turn} time") + f", {count} of {COUNT} acknowledged")
+    if not 0 < count < COUNT:
+        raise Failure("that was not in mid-stream")
+    return Server(journal, server.address), count
 
 
 def kills(server, journal):
     command(f"generate {COUNT} messages | roger send {server.address} --stream numbers")
     before = durable(journal)
-    client = subprocess.Popen([ROGER, "send", server.address, "--stream", "numbers"],
-                              stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-    processes.append(client)
+    client = start(ROGER, "send", server.address, "--stream", "numbers", stdin=subprocess.PIPE, stderr=subprocess.PIPE)
     threading.Thread(target=feed, args=(client.stdin,), daemon=True).start()
-    for turn, threshold in enumerate(KILLS, 1):
-        wait_for(lambda: durable(journal) - before >= threshold or client.poll() is not None,
-                 f"{threshold} acknowledged")
-        server.kill()
-        count = durable(journal) - before
-        say(f"   {bar(count)} {paint('1;31', f'kill -9, number {turn}')}: {count:4} of {COUNT} acknowledged")
-        if not 0 < count < COUNT:
-            raise Failure("that was not in mid-stream")
-        server = Server(journal, server.address)
-        if client.poll() is not None:
+
+    def acknowledged():
+        return durable(journal) - before
+
+    def reaches(count):
+        wait_for(lambda: acknowledged() >= count or client.poll() is not None, f"{count} acknowledged")
+        if client.poll() is not None and acknowledged() < COUNT:
             raise Failure(f"the client has given up: {client.stderr.read().decode()}")
-    say("   " + paint("2", f"the same client (process {client.pid}) goes on by itself each time"))
+
+    bar.count = acknowledged
+    for turn, threshold in zip(("first", "second", "third"), KILLS):
+        reaches(threshold)
+        server, count = kill_and_restart(server, journal, acknowledged, turn)
+        reaches(count + 1)
+        shown("client", f"the same process, {client.pid}, has connected again and goes on")
+    reaches(COUNT)
     errors = client.stderr.read().decode().strip()
     if client.wait(PATIENCE_S) != 0:
         raise Failure(f"roger send ended with {client.returncode}: {errors}")
-    count = durable(journal) - before
-    say(f"   {bar(count)} {paint('1;32', 'done')}:  {count:4} of {COUNT} acknowledged")
+    say(f"   {bar.text(acknowledged())}")
+    bar.count = None
     shown("client", errors.splitlines()[-1])
     return server, before
 
 
 def proof(journal, before):
     first = str(before + 1)
-    command(f"roger read --from {first}")
+    command(f"roger read JOURNAL --from {first}")
     found = roger("read", journal, "--from", first).stdout.splitlines()
     for line in (found[0], found[1], b"...", found[-1]):
         shown("read", line.decode())
@@ -187,11 +293,9 @@ def proof(journal, before):
     if found != wanted:
         missing, twice = len(set(wanted) - set(found)), len(found) - len(set(found))
         raise Failure(f"{len(found)} messages, {missing} missing, {twice} more than once, or not in order")
-    command("roger verify")
+    command("roger verify JOURNAL")
     for line in roger("verify", journal).stdout.decode().splitlines()[-1:]:
         shown("verify", line)
-    say()
-    say(paint("1;32", f"Every one of the {COUNT} messages is there, exactly once, in order."))
 
 
 def show(directory):
@@ -199,11 +303,7 @@ def show(directory):
     say(paint("1", "Roger: an acknowledged message is on disk, once, intact, in order."))
 
     chapter(1, "A server, on a free port, with a fresh journal")
-    command("roger serve --listen 127.0.0.1:0 --journal JOURNAL")
     server = Server(journal, "127.0.0.1:0")
-    wait_for(lambda: len(server.lines) >= 2, "the line for the journal")
-    for line in server.lines[:2]:
-        shown("server", line.replace(journal, "JOURNAL"))
 
     chapter(2, "A program that knows nothing of Roger")
     classic(server)
@@ -211,7 +311,7 @@ def show(directory):
     chapter(3, "A real text file, each line a message, over Roger's own protocol")
     text_file(server, journal)
 
-    chapter(4, "One message each millisecond, while the server is killed three times in mid-stream")
+    chapter(4, f"{COUNT} messages in five seconds, while the server is killed three times in mid-stream")
     server, before = kills(server, journal)
 
     chapter(5, "The proof")
@@ -219,25 +319,31 @@ def show(directory):
     server.process.send_signal(signal.SIGTERM)
     if server.process.wait(PATIENCE_S) != 0:
         raise Failure(f"the server's exit status is {server.process.returncode}")
+    pause(END_S)
+    say()
+    say(paint("1;32", f"Every one of the {COUNT} messages is there, exactly once, in order."))
 
 
 def main():
-    directory = tempfile.mkdtemp(prefix="roger-demo-")
+    directories = []
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, on_signal)
     try:
-        show(directory)
+        show(carefully(lambda: tempfile.mkdtemp(prefix="roger-demo-"), directories.append))
         return 0
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody looks any more
+        return 128 + signal.SIGPIPE
     except (Failure, OSError, subprocess.TimeoutExpired) as error:
         say()
         say(paint("1;31", f"demo: failed: {error}"))
         return 1
-    except KeyboardInterrupt:
-        return 130
+    except Ended as end:
+        if TERMINAL and bar.shown:
+            os.write(1, b"\n")
+        return 128 + end.args[0]
     finally:
-        for process in processes:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        shutil.rmtree(directory, ignore_errors=True)
+        clean_up(directories)
 
 
 if __name__ == "__main__":
