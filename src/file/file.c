@@ -191,6 +191,21 @@ int file_stat(int file, struct file_stat *ret)
 	return 0;
 }
 
+/* A block that the medium does not give back. Which of these it is depends on the disk, the driver and the file system (a direct read of
+ * a bad sector is mostly ENODATA); to whoever reads they are all the same. */
+static int read_error(int error)
+{
+	switch (error) {
+	case ENODATA:
+	case EREMOTEIO:
+	case EILSEQ:
+	case EBADMSG:
+	case EUCLEAN:
+	case ETIMEDOUT: return -EIO;
+	default: return -error;
+	}
+}
+
 int64_t file_read(int file, void *data, size_t size, uint64_t offset)
 {
 	size_t done = 0;
@@ -209,7 +224,7 @@ int64_t file_read(int file, void *data, size_t size, uint64_t offset)
 		/* A direct read that stopped at an unaligned end of the file cannot go on from there: it was the end. */
 		if (errno == EINVAL && done > 0)
 			break;
-		return -errno;
+		return read_error(errno);
 	}
 	return (int64_t)done;
 }

@@ -57,7 +57,8 @@ struct file_geometry {
  * disk, -ENOSPC or -EDQUOT. Other -errno only for real I/O errors. */
 int file_geometry(int directory, struct file_geometry *ret);
 
-/* Read up to `size` bytes at `offset`; less only at the end of the file. Returns the count, or -errno. */
+/* Read up to `size` bytes at `offset`; less only at the end of the file. Returns the count, or -errno. What cannot be read for the
+ * medium's sake is -EIO, whatever the kernel calls it: ENODATA, EREMOTEIO, EILSEQ, EBADMSG, EUCLEAN and ETIMEDOUT too. */
 int64_t file_read(int file, void *data, size_t size, uint64_t offset);
 
 /* Write all of it: a short write goes on, and fails with what the rest fails with. 0 or -errno. */
