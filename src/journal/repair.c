@@ -23,9 +23,6 @@
 #include "journal/repair_out.h"
 #include "journal/verify.h"
 
-/* Behind what cannot be read, the search for claims goes on after so much: more than one bad block, far less than a segment. */
-#define UNREADABLE_STEP (1 * MIB)
-
 struct repair {
 	const char *from;
 	void (*line)(void *context, const char *text);
@@ -37,21 +34,20 @@ struct repair {
 	struct walk *walk;
 	struct repair_out *out;
 	uint8_t journal_id[16];
-	struct stream_map streams;   /* as they stand in the new journal */
-	struct stream_note *plain;   /* as continuity.h */
+	struct stream_map streams; /* as they stand in the new journal */
+	struct stream_note *plain; /* as continuity.h */
 	/* When the oldest records were given up: the streams' state before the first one that is kept. */
 	struct snapshot_entry *seam;
 	uint64_t seam_count;
 	uint64_t seam_room;
-	bool seamless;               /* nothing has been lost so far: a stream met in its middle went on from before the seam */
+	bool seamless; /* nothing has been lost so far: a stream met in its middle went on from before the seam */
 	uint64_t lowest;
 	uint64_t claim;
 	uint64_t saved;
 	uint64_t lost;
 };
 
-__attribute__((format(printf, 2, 3)))
-static void tell(struct repair *r, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void tell(struct repair *r, const char *format, ...)
 {
 	char text[600];
 	va_list arguments;
@@ -354,14 +350,10 @@ static void search_claims(struct repair *r)
 {
 	for (uint32_t i = 0; i < r->set.count; i++) {
 		struct segment *s = &r->set.list[i];
-		uint64_t at = 0;
 
-		while (!s->searched && segment_search(&r->set, s, at) == -EIO) {
-			at = s->error_offset + UNREADABLE_STEP;
-			if (at >= s->size)
-				break;
-		}
-		s->searched = true;
+		if (!s->searched)
+			(void)segment_search(&r->set, s, 0);
+		s->searched = true; /* or not to be had */
 		segment_leave(&r->set, s);
 		if (s->claim > r->claim)
 			r->claim = s->claim;

@@ -11,8 +11,8 @@
 #include "journal/walk.h"
 
 enum {
-	SEARCH_SIZE = 1 << 20,      /* one read of a search: large enough to run at the disk's speed */
-	OPEN_MAX = 256,             /* files that stay open: far below the usual limit of 1024 descriptors */
+	SEARCH_SIZE = 1 << 20, /* one read of a search: large enough to run at the disk's speed */
+	OPEN_MAX = 256,        /* files that stay open: far below the usual limit of 1024 descriptors */
 };
 
 /* How far a quick search looks for f: the first commit is at most a staging buffer, so the second one is within this. */
@@ -409,6 +409,28 @@ int64_t segment_read(struct segments *set, struct segment *segment, void *data, 
 	return error != 0 ? error : read_now(set, segment, data, size, offset);
 }
 
+int64_t segment_read_blocks(struct segments *set, struct segment *segment, void *data, size_t size,
+			    uint64_t offset)
+{
+	uint8_t *out = data;
+	size_t block = unit(set);
+	size_t done = 0;
+
+	while (done < size && offset + done < segment->size) {
+		size_t want = size - done < block ? size - done : block;
+		int64_t count = segment_read(set, segment, out + done, want, offset + done);
+
+		if (count < 0 && count != -EIO)
+			return count;
+		if (count < 0)
+			memset(out + done, 0, want);
+		if (count >= 0 && (size_t)count < want)
+			return (int64_t)done + count;
+		done += want;
+	}
+	return (int64_t)done;
+}
+
 /* Take f and claim from whatever batch headers stand at the block boundaries of set->buffer. */
 static void search_buffer(struct segments *set, struct segment *segment, size_t size)
 {
@@ -436,6 +458,9 @@ int segment_search(struct segments *set, struct segment *segment, uint64_t from_
 	for (;;) {
 		int64_t count = segment_read(set, segment, set->buffer, set->buffer_size, at);
 
+		if (count == -EIO && set->salvage)
+			count = segment_read_blocks(set, segment, set->buffer, set->buffer_size,
+						    at);
 		if (count == -ENOENT)
 			break;
 		if (count < 0) {

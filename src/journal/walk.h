@@ -67,8 +67,13 @@ void segment_leave(struct segments *set, struct segment *segment);
 int64_t segment_read(struct segments *set, struct segment *segment, void *data, size_t size,
 		     uint64_t offset);
 
+/* As segment_read, for whoever salvages: block by block, with zeros in the place of those that cannot be read (EIO). */
+int64_t segment_read_blocks(struct segments *set, struct segment *segment, void *data, size_t size,
+			    uint64_t offset);
+
 /* Look at every block boundary from `from_offset` (0: behind the header) to the end of the file for batch headers that fit
- * this segment: sets first (if still 0) and claim. This is for `durable` and f only. 0 or -errno. */
+ * this segment: sets first (if still 0) and claim. This is for `durable` and f only. To salvage, blocks that cannot be read are passed
+ * over. 0 or -errno. */
 int segment_search(struct segments *set, struct segment *segment, uint64_t from_offset);
 
 /* The lowest f of the segments behind position `at` in the list, UINT64_MAX when none is known: from there on, records in
