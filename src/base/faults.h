@@ -58,11 +58,13 @@ enum { FAULT_STEPS_MAX = 5000 }; /* a sweep that goes further would never end */
 struct faults {
 	bool armed;
 	struct fault_row row;
-	uint64_t at;      /* the step that fails, 1 ... */
-	uint64_t steps;   /* made since faults_arm */
+	uint64_t at;    /* the step that fails, 1 ... */
+	uint64_t steps; /* made since faults_arm */
 	uint64_t fired;
 	const char *door; /* the first one that has failed */
-	const char *file; /* not NULL: only reads of the file with this name are steps */
+	const char *file; /* not NULL: only reads of the file with this name fail, all of them ... */
+	uint64_t from;    /* ... that touch its bytes from here ... */
+	uint64_t end;     /* ... up to here */
 	int64_t memory;   /* pieces that are not given back */
 };
 
@@ -77,6 +79,15 @@ static void faults_arm(const struct fault_row *row, uint64_t at)
 	faults.fired = 0;
 	faults.door = "none";
 	faults.file = NULL;
+}
+
+/* From now on these bytes of the file with this name cannot be read. */
+static inline void faults_arm_bytes(const char *file, uint64_t from, uint64_t end)
+{
+	faults_arm(&fault_rows[0], 1);
+	faults.file = file;
+	faults.from = from;
+	faults.end = end;
 }
 
 static void faults_disarm(void)

@@ -367,8 +367,7 @@ static void test_repair_does_without_a_snapshot_it_cannot_read(void **state)
 		snprintf(target, sizeof(target), "%s.repaired", b.path);
 		build_whole();
 		memset(o, 0, sizeof(*o));
-		faults_arm(&fault_rows[0], 1);
-		faults.file = names[i];
+		faults_arm_bytes(names[i], 0, UINT64_MAX);
 		repair_it(o);
 		faults_disarm();
 		if (o->result != 0)
@@ -380,14 +379,62 @@ static void test_repair_does_without_a_snapshot_it_cannot_read(void **state)
 	free(o);
 }
 
+/* "24 records saved, 0 lost" */
+static uint64_t saved_of(const struct outcome *o)
+{
+	const char *at = strstr(o->lines, " saved, ");
+
+	assert_non_null(at);
+	while (at > o->lines && at[-1] != '\n')
+		at--;
+	return strtoull(at, NULL, 10);
+}
+
+/* One block of any segment cannot be read: repair comes to an end, and saves all batches but those that it belongs to. */
+static void test_repair_passes_a_block_it_cannot_read(void **state)
+{
+	struct outcome *o = calloc(1, sizeof(*o));
+
+	(void)state;
+	assert_non_null(o);
+	build_init(&b);
+	snprintf(target, sizeof(target), "%s.repaired", b.path);
+	build_whole();
+	for (uint64_t index = 1; index <= 3; index++) {
+		char name[SEGMENT_NAME_SIZE];
+
+		segment_name(index, name);
+		for (uint64_t at = BUILD_BLOCK; at < 20 * BUILD_BLOCK; at += BUILD_BLOCK) {
+			uint64_t saved = 24;
+
+			for (unsigned i = 0; i < b.batch_count; i++)
+				if (b.batches[i].index == index && b.batches[i].offset < at + BUILD_BLOCK &&
+				    b.batches[i].end > at)
+					saved -= b.batches[i].header.count;
+			memset(o, 0, sizeof(*o));
+			faults_arm_bytes(name, at, at + BUILD_BLOCK);
+			repair_it(o);
+			faults_disarm();
+			if (o->result != 0)
+				fail_msg("%s at %llu: %s", name, (unsigned long long)at,
+					 o->why.text);
+			assert_true(saved_of(o) >= saved);
+			remove_target();
+		}
+	}
+	build_deinit(&b);
+	free(o);
+}
+
 int main(void)
 {
-	struct CMUnitTest tests[COUNT_OF(scenarios) + 1] = {
+	struct CMUnitTest tests[COUNT_OF(scenarios) + 2] = {
 		cmocka_unit_test(test_repair_does_without_a_snapshot_it_cannot_read),
+		cmocka_unit_test(test_repair_passes_a_block_it_cannot_read),
 	};
 
 	for (size_t i = 0; i < COUNT_OF(scenarios); i++)
-		tests[i + 1] = (struct CMUnitTest){
+		tests[i + 2] = (struct CMUnitTest){
 			.name = scenarios[i].name,
 			.test_func = test_every_step_fails,
 			.initial_state = (void *)(uintptr_t)&scenarios[i],

@@ -133,7 +133,8 @@ int64_t __wrap_file_read(int file, void *data, size_t size, uint64_t offset)
 {
 	int error = fault_step(FAULT_IO, "file_read");
 
-	if (faults.armed && faults.file != NULL && is_the_file(file))
+	if (faults.armed && faults.file != NULL && offset < faults.end &&
+	    offset + size > faults.from && is_the_file(file))
 		error = EIO;
 	return error != 0 ? -error : __real_file_read(file, data, size, offset);
 }

@@ -24,10 +24,10 @@ enum {
 struct window {
 	uint8_t *memory;
 	size_t capacity;
-	uint64_t start;    /* offset in the file */
-	size_t size;       /* bytes that are valid; 0: none */
-	bool at_end;       /* the file ended there */
-	size_t chunk;      /* how much the next read takes, if the file has it */
+	uint64_t start; /* offset in the file */
+	size_t size;    /* bytes that are valid; 0: none */
+	bool at_end;    /* the file ended there */
+	size_t chunk;   /* how much the next read takes, if the file has it */
 };
 
 struct walk {
@@ -36,12 +36,12 @@ struct walk {
 	uint64_t skip_to;
 	uint64_t expected;
 	uint64_t claim;
-	uint64_t bound;     /* of the segment at `position` */
-	uint64_t offset;    /* the next place in it */
+	uint64_t bound;  /* of the segment at `position` */
+	uint64_t offset; /* the next place in it */
 	uint64_t reads;
 	uint32_t position;
 	bool started;
-	bool in_commit;     /* a batch of the same commit is expected, directly behind the one before */
+	bool in_commit; /* a batch of the same commit is expected, directly behind the one before */
 	struct window window;
 	/* What walk_next has found in the place of the next record. */
 	bool broken;        /* a whole header of the expected record, but frames that are wrong */
@@ -418,8 +418,11 @@ static enum step step_frames(struct walk *walk, struct walk_place *place,
 			: window_get(walk, walk->offset, need, &at);
 	*ret_error = (int)(count < 0 ? count : 0);
 	if (count < 0) {
+		enum step step = read_failed(walk, *ret_error, place);
+
 		walk->broken = false;
-		return read_failed(walk, *ret_error, place);
+		walk->search_at = walk->offset + BATCH_HEADER_SIZE; /* its header is whole: it would be found again */
+		return step;
 	}
 	if ((size_t)count < need) {
 		walk->broken = false;
