@@ -390,7 +390,28 @@ static uint64_t saved_of(const struct outcome *o)
 	return strtoull(at, NULL, 10);
 }
 
-/* One block of any segment cannot be read: repair comes to an end, and saves all batches but those that it belongs to. */
+/* How many records a block of zeros costs: all frames that it touches, or, with its header, the batch. */
+static uint64_t lost_with_block(uint64_t index, uint64_t at)
+{
+	uint64_t lost = 0;
+
+	for (unsigned i = 0; i < b.batch_count; i++) {
+		const struct build_batch *batch = &b.batches[i];
+		uint64_t frames = batch->offset + BATCH_HEADER_SIZE;
+		uint64_t size;
+
+		if (batch->index != index || batch->header.count == 0 || batch->end <= at ||
+		    batch->offset >= at + BUILD_BLOCK)
+			continue;
+		size = batch->header.bytes / batch->header.count;
+		for (uint32_t k = 0; k < batch->header.count; k++)
+			lost += frames > at || (frames + (k + 1) * size > at &&
+						frames + k * size < at + BUILD_BLOCK);
+	}
+	return lost;
+}
+
+/* One block of any segment cannot be read: repair comes to an end, and saves all that does not touch it. */
 static void test_repair_passes_a_block_it_cannot_read(void **state)
 {
 	struct outcome *o = calloc(1, sizeof(*o));
@@ -405,12 +426,6 @@ static void test_repair_passes_a_block_it_cannot_read(void **state)
 
 		segment_name(index, name);
 		for (uint64_t at = BUILD_BLOCK; at < 20 * BUILD_BLOCK; at += BUILD_BLOCK) {
-			uint64_t saved = 24;
-
-			for (unsigned i = 0; i < b.batch_count; i++)
-				if (b.batches[i].index == index && b.batches[i].offset < at + BUILD_BLOCK &&
-				    b.batches[i].end > at)
-					saved -= b.batches[i].header.count;
 			memset(o, 0, sizeof(*o));
 			faults_arm_bytes(name, at, at + BUILD_BLOCK);
 			repair_it(o);
@@ -418,7 +433,8 @@ static void test_repair_passes_a_block_it_cannot_read(void **state)
 			if (o->result != 0)
 				fail_msg("%s at %llu: %s", name, (unsigned long long)at,
 					 o->why.text);
-			assert_true(saved_of(o) >= saved);
+			if (saved_of(o) != 24 - lost_with_block(index, at))
+				fail_msg("%s at %llu:\n%s", name, (unsigned long long)at, o->lines);
 			remove_target();
 		}
 	}

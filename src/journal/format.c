@@ -11,7 +11,7 @@
 enum {
 	SEGMENT_CHECKSUM_AT = 12, /* of a segment header and of a snapshot header */
 	BATCH_CHECKSUM_AT = 4,
-	INDEX_DIGITS = 20,        /* UINT64_MAX has 20 digits, so names sort as numbers do */
+	INDEX_DIGITS = 20, /* UINT64_MAX has 20 digits, so names sort as numbers do */
 };
 
 static const uint8_t segment_magic[8] = { 'R', 'O', 'G', 'E', 'R', 'S', 'E', 'G' };
@@ -87,6 +87,36 @@ enum format_fault segment_header_decode(const uint8_t *in, size_t size, struct s
 	ret->block_size = block;
 	ret->created_ns = get_u64(in + 64);
 	return FORMAT_OK;
+}
+
+/* How many bits differ? */
+static unsigned bits_between(const uint8_t *a, const uint8_t *b, size_t size)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < size; i++)
+		count += (unsigned)__builtin_popcount((unsigned)(a[i] ^ b[i]));
+	return count;
+}
+
+bool segment_header_mend(const uint8_t *in, size_t size, uint64_t index, struct segment_header *ret)
+{
+	uint8_t copy[SEGMENT_HEADER_SIZE];
+	struct segment_header header;
+
+	if (size < sizeof(copy) || bits_between(in, segment_magic, sizeof(segment_magic)) > 1)
+		return false;
+	memcpy(copy, in, sizeof(copy));
+	for (size_t bit = 0; bit < 8 * sizeof(copy); bit++) {
+		copy[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		if (segment_header_decode(copy, sizeof(copy), &header) == FORMAT_OK &&
+		    header.index == index) {
+			*ret = header;
+			return true;
+		}
+		copy[bit / 8] ^= (uint8_t)(1u << bit % 8);
+	}
+	return false;
 }
 
 /* A batch belongs to its segment: salt and index go into the checksum, so that what an earlier use of the file's
@@ -202,6 +232,24 @@ enum format_fault batch_header_decode(const uint8_t *in, size_t size, const uint
 		return FORMAT_VALUE;
 	*ret = header;
 	return FORMAT_OK;
+}
+
+bool batch_header_mend(const uint8_t *in, size_t size, const uint8_t salt[SALT_SIZE],
+		       uint64_t index, struct batch_header *ret)
+{
+	uint8_t copy[BATCH_HEADER_SIZE];
+
+	/* Only a place that looks like one is worth the work. */
+	if (size < sizeof(copy) || bits_between(in, batch_magic, sizeof(batch_magic)) > 1)
+		return false;
+	memcpy(copy, in, sizeof(copy));
+	for (size_t bit = 0; bit < 8 * sizeof(copy); bit++) {
+		copy[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		if (batch_header_decode(copy, sizeof(copy), salt, index, ret) == FORMAT_OK)
+			return true;
+		copy[bit / 8] ^= (uint8_t)(1u << bit % 8);
+	}
+	return false;
 }
 
 uint32_t batch_frames_check(const struct batch_header *header, const uint8_t *frames,

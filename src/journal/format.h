@@ -23,13 +23,13 @@
 
 enum {
 	SALT_SIZE = 16,
-	SEGMENT_HEADER_SIZE = 80,   /* what is used of block 0; the rest is zero */
+	SEGMENT_HEADER_SIZE = 80, /* what is used of block 0; the rest is zero */
 	BATCH_HEADER_SIZE = 128,
 	SNAPSHOT_HEADER_SIZE = 80,
 	SNAPSHOT_ENTRY_SIZE = 64,
 	COMMIT_BLOCK_MIN = 4096,
 	COMMIT_BLOCK_MAX = 65536,
-	SEGMENT_NAME_SIZE = 25,     /* 20 digits, ".seg", NUL */
+	SEGMENT_NAME_SIZE = 25, /* 20 digits, ".seg", NUL */
 	FORMAT_VERSION = 1,
 };
 
@@ -55,16 +55,20 @@ struct segment_header {
 
 enum format_fault {
 	FORMAT_OK = 0,
-	FORMAT_SHORT,    /* fewer bytes than it needs */
+	FORMAT_SHORT, /* fewer bytes than it needs */
 	FORMAT_MAGIC,
 	FORMAT_VERSION_UNKNOWN, /* checksum fits, but another version wrote it */
 	FORMAT_CHECKSUM,
-	FORMAT_VALUE,    /* checksum fits, but a value is out of its range */
+	FORMAT_VALUE, /* checksum fits, but a value is out of its range */
 };
 const char *format_fault_text(enum format_fault fault);
 
 void segment_header_encode(uint8_t out[SEGMENT_HEADER_SIZE], const struct segment_header *header);
 enum format_fault segment_header_decode(const uint8_t *in, size_t size, struct segment_header *ret);
+/* For repair alone: is this the header of segment `index` with one bit flipped? Its checksum proves which one. On true *ret is the header
+ * without it. */
+bool segment_header_mend(const uint8_t *in, size_t size, uint64_t index,
+			 struct segment_header *ret);
 
 /* --- batch header
  *   0  magic "RBAT"        4
@@ -89,12 +93,12 @@ enum format_fault segment_header_decode(const uint8_t *in, size_t size, struct s
  * 120  zero                8
  * 128 */
 enum batch_flags {
-	BATCH_FIRST = 1,      /* the first batch of its commit: starts a block */
-	BATCH_LAST = 2,       /* the last batch of its commit: zeros follow up to the block's end */
-	BATCH_GAP = 4,        /* messages before first_seq are missing, and that is recorded; h before is 0 */
-	BATCH_EPHEMERAL = 8,  /* of an ephemeral stream */
-	BATCH_FORGET = 16,    /* count 0: the stream has ended, its entry is free */
-	BATCH_LOST = 32,      /* made by repair: these `count` records were lost. No frames; the stream id is a plain one. Readers pass
+	BATCH_FIRST = 1,     /* the first batch of its commit: starts a block */
+	BATCH_LAST = 2,      /* the last batch of its commit: zeros follow up to the block's end */
+	BATCH_GAP = 4,       /* messages before first_seq are missing, and that is recorded; h before is 0 */
+	BATCH_EPHEMERAL = 8, /* of an ephemeral stream */
+	BATCH_FORGET = 16,   /* count 0: the stream has ended, its entry is free */
+	BATCH_LOST = 32,     /* made by repair: these `count` records were lost. No frames; the stream id is a plain one. Readers pass
 	                       * over it, so that all other records keep their numbers */
 	BATCH_FLAGS_ALL = 63,
 };
@@ -125,6 +129,10 @@ void batch_header_encode(uint8_t out[BATCH_HEADER_SIZE], const struct batch_head
 enum format_fault batch_header_decode(const uint8_t *in, size_t size, const uint8_t salt[SALT_SIZE],
 				      uint64_t index, struct batch_header *ret);
 
+/* For repair alone: is this a batch header with one bit flipped? Its checksum proves which one. On true *ret is the header without it. */
+bool batch_header_mend(const uint8_t *in, size_t size, const uint8_t salt[SALT_SIZE],
+		       uint64_t index, struct batch_header *ret);
+
 /* Check the frames of a batch: sizes within `bytes`, checksums, count, history checksum from h_before to h_after. Returns 0, or the
  * number 1 ... count of the first frame that is wrong, with its offset in *ret_offset (count + 1 when the frames are right but
  * do not fill `bytes` exactly or h_after differs). */
@@ -141,7 +149,7 @@ uint64_t segment_index_of_name(const char *name);
 #define NAME_LOCK "lock"
 #define NAME_SNAPSHOT "streams.snap"
 #define NAME_SNAPSHOT_OLD "streams.snap.old"
-#define NAME_SEGMENT_NEW "segment.tmp"   /* a segment that is being made or reused */
+#define NAME_SEGMENT_NEW "segment.tmp" /* a segment that is being made or reused */
 #define NAME_SNAPSHOT_NEW "snapshot.tmp"
 #define NAME_GEOMETRY_NEW "geometry.tmp" /* where file_geometry must make a named file */
 /* True for the temporary files that a killed server may have left, and that opening removes. */
@@ -152,7 +160,10 @@ bool name_is_temporary(const char *name);
  *   8  holder's process id    8   0 when nobody holds it
  *  16  check                  8   ... the number's complement (all bits turned over), without which it says nothing
  *  24 */
-enum { LOCK_SIZE = 24, LOCK_DURABLE_AT = 0, LOCK_HOLDER_AT = 8, LOCK_CHECK_AT = 16 };
+enum { LOCK_SIZE = 24,
+       LOCK_DURABLE_AT = 0,
+       LOCK_HOLDER_AT = 8,
+       LOCK_CHECK_AT = 16 };
 void lock_encode(uint8_t out[LOCK_SIZE], uint64_t number, uint64_t holder);
 
 /* --- snapshot of the stream table: header, then `count` entries

@@ -2,8 +2,8 @@
  *
  * Records keep their numbers: in the place of what is lost stands a batch that says so (BATCH_LOST). Streams keep their sequence
  * numbers; where one lost messages it goes on with a recorded gap, and its history checksum begins again there, so that a client that
- * asks finds out. Where one has a number twice it ends (BATCH_FORGET) and begins again. Of a batch with a broken frame the others are
- * saved.
+ * asks finds out. Where one has a number twice it ends (BATCH_FORGET) and begins again. Of a batch with broken frames the others are
+ * saved, and one flipped bit in a header is mended.
  *
  * It is one concept, a little above the usual length: what a stream becomes depends on what was lost before it, however that was met. */
 #include <errno.h>
@@ -21,6 +21,7 @@
 #include "journal/lock_view.h"
 #include "journal/private.h"
 #include "journal/repair_out.h"
+#include "journal/salvage.h"
 #include "journal/verify.h"
 
 struct repair {
@@ -278,68 +279,46 @@ static int put_batch(struct repair *r, const struct walk_batch *batch)
 
 /* --- a batch with broken frames */
 
-static bool frame_is_good(const struct walk_batch *batch, uint32_t index, uint32_t at,
-			  uint32_t *ret_size)
+static void tell_mended(struct repair *r, uint64_t index, uint64_t offset)
 {
-	const struct batch_header *h = &batch->header;
-	uint32_t room = h->bytes - at;
-	struct frame_header frame;
+	char name[SEGMENT_NAME_SIZE];
 
-	if (room < FRAME_HEADER_SIZE)
-		return false;
-	frame = frame_get_header(batch->frames + at);
-	if (frame.size > room - FRAME_HEADER_SIZE)
-		return false;
-	*ret_size = frame.size;
-	return frame.checksum == frame_checksum(frame_seed(&h->stream), h->first_seq + index,
-						frame.size, batch->frames + at + FRAME_HEADER_SIZE);
+	segment_name(index, name);
+	tell(r, "segment %s offset %" PRIu64 ": one flipped bit in the header mended", name,
+	     offset);
 }
 
-/* Where does the frame behind a broken one begin? Its size may be wrong: only a good frame there proves it. 0: not known. */
-static uint32_t find_next_frame(const struct walk_batch *batch, uint32_t index, uint32_t at)
+static void tell_lost_run(struct repair *r, const struct walk_place *bad,
+			  const struct walk_batch *batch, const struct salvage_run *run)
 {
-	uint32_t size;
-	uint32_t next;
+	struct walk_place place = *bad;
 
-	if (index + 1 == batch->header.count)
-		return 0;
-	if (batch->header.bytes - at >= FRAME_HEADER_SIZE) {
-		size = frame_get_header(batch->frames + at).size;
-		next = at + FRAME_HEADER_SIZE;
-		if (size <= batch->header.bytes - next &&
-		    frame_is_good(batch, index + 1, next + size, &size))
-			return next + frame_get_header(batch->frames + at).size;
-	}
-	return 0;
+	place.record = batch->header.record + run->index;
+	place.last_record = place.record + run->count - 1;
+	place.offset = batch->offset + BATCH_HEADER_SIZE + run->at;
+	snprintf(place.what, sizeof(place.what), "frame checksum");
+	tell_lost(r, &place, 0);
 }
 
 static int save_frames(struct repair *r, const struct walk_batch *batch,
 		       const struct walk_place *bad)
 {
 	const struct batch_header *h = &batch->header;
-	struct walk_place place = *bad;
-	uint32_t at = 0, run_at = 0, run = 0, size;
+	struct salvage salvage;
+	struct salvage_run run;
 	int error = 0;
+	int more;
 
-	for (uint32_t i = 0; i < h->count && error == 0; i++) {
-		if (frame_is_good(batch, i, at, &size)) {
-			run_at = run == 0 ? at : run_at;
-			run++;
-			at += FRAME_HEADER_SIZE + size;
-			continue;
-		}
-		error = put_run(r, batch, i - run, run, run_at, at - run_at);
-		run = 0;
-		at = find_next_frame(batch, i, at);
-		place.record = h->record + i;
-		place.last_record = at == 0 ? h->record + h->count - 1 : place.record;
-		snprintf(place.what, sizeof(place.what), "frame checksum");
-		tell_lost(r, &place, 0);
-		if (at == 0)
-			break;
+	salvage_begin(&salvage, h, batch->frames, batch->frames_size);
+	while (error == 0 && (more = salvage_next(&salvage, &run)) != 0) {
+		if (more < 0)
+			error = failed(r, more, "copy");
+		else if (run.good)
+			error = put_run(r, batch, run.index, run.count, run.at, run.bytes);
+		else
+			tell_lost_run(r, bad, batch, &run);
 	}
-	if (error == 0 && run > 0)
-		error = put_run(r, batch, h->count - run, run, run_at, at - run_at);
+	salvage_end(&salvage);
 	return error == 0 ? put_lost(r, h->record + h->count - 1) : error;
 }
 
@@ -365,8 +344,7 @@ static int pass_bad_place(struct repair *r, const struct walk_place *place, bool
 {
 	struct walk_batch broken;
 	uint64_t next;
-	bool told = false;
-	int error = 0;
+	int error;
 	int more;
 
 	if (walk_claim(r->walk) > r->claim)
@@ -374,17 +352,16 @@ static int pass_bad_place(struct repair *r, const struct walk_place *place, bool
 	if (place->record > r->claim && !unreadable)
 		return 0; /* the end: nobody was promised what stands there */
 	if (walk_broken(r->walk, &broken)) {
+		if (broken.mended)
+			tell_mended(r, place->segment_index, broken.offset);
 		error = save_frames(r, &broken, place);
-		told = true;
+		walk_pass_broken(r->walk);
+		return error == 0 ? 1 : error;
 	}
-	if (error != 0)
-		return error;
 	more = walk_resync(r->walk);
 	next = more == 1 ? walk_record(r->walk) : r->claim + 1;
-	if (!told && next > place->record)
+	if (next > place->record)
 		tell_lost(r, place, next - 1);
-	else if (next > repair_out_next(r->out))
-		tell(r, "lost: records %" PRIu64 "..%" PRIu64, repair_out_next(r->out), next - 1);
 	error = put_lost(r, next - 1);
 	return error != 0 ? error : more;
 }
@@ -398,6 +375,8 @@ static int walk_all(struct repair *r)
 	while (result == 1) {
 		result = walk_next(r->walk, &batch, &place);
 		if (result == 1) {
+			if (batch.mended)
+				tell_mended(r, r->set.list[batch.position].index, batch.offset);
 			result = put_batch(r, &batch);
 			result = result == 0 ? 1 : result;
 		} else if (result == 0 || result == -EIO) {
@@ -489,6 +468,9 @@ static int begin_out(struct repair *r, const char *to, struct snapshot_file snap
 	uint64_t covered;
 	int error;
 
+	for (uint32_t i = 0; i < r->set.count; i++)
+		if (r->set.list[i].mended)
+			tell_mended(r, r->set.list[i].index, 0);
 	choose_id(r, snapshots);
 	for (unsigned i = 0; i < 2; i++) {
 		if (!snapshots[i].valid)

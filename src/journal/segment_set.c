@@ -92,6 +92,30 @@ static int64_t read_now(struct segments *set, struct segment *segment, void *dat
 	return file_read(file, data, size, offset);
 }
 
+enum format_fault segment_batch_header(const struct segments *set, const struct segment *segment,
+				       const uint8_t *in, size_t size, struct batch_header *ret,
+				       bool *ret_mended)
+{
+	enum format_fault fault =
+		batch_header_decode(in, size, segment->header.salt, segment->index, ret);
+
+	*ret_mended = fault != FORMAT_OK && set->salvage &&
+		      batch_header_mend(in, size, segment->header.salt, segment->index, ret);
+	return *ret_mended ? FORMAT_OK : fault;
+}
+
+static void decode_header(const struct segments *set, struct segment *segment, size_t size)
+{
+	segment->header_fault = segment_header_decode(set->buffer, size, &segment->header);
+	if (segment->header_fault == FORMAT_OK && segment->header.index != segment->index)
+		segment->header_fault = FORMAT_VALUE;
+	segment->mended =
+		segment->header_fault != FORMAT_OK && set->salvage &&
+		segment_header_mend(set->buffer, size, segment->index, &segment->header);
+	if (segment->mended)
+		segment->header_fault = FORMAT_OK;
+}
+
 /* Header and f of an open segment. 0 or -errno. */
 static int load_header(struct segments *set, struct segment *segment)
 {
@@ -99,6 +123,7 @@ static int load_header(struct segments *set, struct segment *segment)
 	size_t size = 2 * (size_t)unit(set);
 	int64_t count = read_now(set, segment, set->buffer, size, 0);
 	uint64_t at;
+	bool mended;
 
 	if (count == -EIO) {
 		size /= 2; /* perhaps only the first batch's block cannot be read */
@@ -106,9 +131,7 @@ static int load_header(struct segments *set, struct segment *segment)
 	}
 	if (count < 0)
 		return (int)count;
-	segment->header_fault = segment_header_decode(set->buffer, (size_t)count, &segment->header);
-	if (segment->header_fault == FORMAT_OK && segment->header.index != segment->index)
-		segment->header_fault = FORMAT_VALUE;
+	decode_header(set, segment, (size_t)count);
 	if (segment->header_fault != FORMAT_OK)
 		return 0;
 	at = segment->header.block_size;
@@ -119,8 +142,8 @@ static int load_header(struct segments *set, struct segment *segment)
 		at = 0;
 	}
 	if ((uint64_t)count >= at + BATCH_HEADER_SIZE &&
-	    batch_header_decode(set->buffer + at, BATCH_HEADER_SIZE, segment->header.salt,
-				segment->index, &batch) == FORMAT_OK) {
+	    segment_batch_header(set, segment, set->buffer + at, BATCH_HEADER_SIZE, &batch,
+				 &mended) == FORMAT_OK) {
 		segment->first = batch.segment_first;
 		segment->claim = batch.durable;
 	}
@@ -435,10 +458,11 @@ int64_t segment_read_blocks(struct segments *set, struct segment *segment, void 
 static void search_buffer(struct segments *set, struct segment *segment, size_t size)
 {
 	struct batch_header batch;
+	bool mended;
 
 	for (size_t at = 0; at + BATCH_HEADER_SIZE <= size; at += segment->header.block_size) {
-		if (batch_header_decode(set->buffer + at, BATCH_HEADER_SIZE, segment->header.salt,
-					segment->index, &batch) != FORMAT_OK)
+		if (segment_batch_header(set, segment, set->buffer + at, BATCH_HEADER_SIZE, &batch,
+					 &mended) != FORMAT_OK)
 			continue;
 		if (segment->first == 0)
 			segment->first = batch.segment_first;

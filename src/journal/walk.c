@@ -44,9 +44,10 @@ struct walk {
 	bool in_commit; /* a batch of the same commit is expected, directly behind the one before */
 	struct window window;
 	/* What walk_next has found in the place of the next record. */
-	bool broken;        /* a whole header of the expected record, but frames that are wrong */
-	bool at_nothing;    /* no batch stands there, not even a broken one: zeros, or the end of the file */
-	uint64_t search_at; /* where walk_resync begins */
+	bool broken;          /* a whole header of the expected record, but frames that are wrong */
+	bool mended;          /* ... or whole but for one bit */
+	uint32_t frames_size; /* how much of the frames is there */
+	uint64_t search_at;   /* where walk_resync begins */
 	struct batch_header header;
 };
 
@@ -375,72 +376,111 @@ static enum step step_header(struct walk *walk, struct walk_place *place, int *r
 	int64_t count = window_get(walk, walk->offset, BATCH_HEADER_SIZE, &at);
 
 	walk->search_at = walk->offset + 1;
-	walk->at_nothing = false;
+	place->nothing = false;
 	*ret_error = (int)(count < 0 ? count : 0);
 	if (count < 0)
 		return read_failed(walk, *ret_error, place);
 	if (count < BATCH_HEADER_SIZE) {
-		walk->at_nothing = true;
+		place->nothing = true;
 		snprintf(place->what, sizeof(place->what), "end of file");
 		return STEP_OTHER;
 	}
-	fault = batch_header_decode(at, (size_t)count, segment->header.salt, segment->index,
-				    &walk->header);
+	fault = segment_batch_header(walk->set, segment, at, (size_t)count, &walk->header,
+				     &walk->mended);
 	if (fault == FORMAT_OK) {
 		if (walk->header.durable > walk->claim)
 			walk->claim = walk->header.durable;
 		return judge(walk, &walk->header, place);
 	}
-	walk->at_nothing = fault == FORMAT_MAGIC && bytes_are_zero(at, BATCH_HEADER_SIZE);
-	if (walk->at_nothing)
+	place->nothing = fault == FORMAT_MAGIC && bytes_are_zero(at, BATCH_HEADER_SIZE);
+	if (place->nothing)
 		snprintf(place->what, sizeof(place->what), "zeros");
+	else if (fault == FORMAT_MAGIC)
+		snprintf(place->what, sizeof(place->what), "no batch header here");
 	else
 		snprintf(place->what, sizeof(place->what), "batch header: %s",
 			 format_fault_text(fault));
 	return STEP_OTHER;
 }
 
+/* As window_get, to salvage: zeros stand for what cannot be read. */
+static int64_t window_salvage(struct walk *walk, uint64_t offset, size_t need, const uint8_t **ret)
+{
+	struct window *w = &walk->window;
+	uint64_t start = offset / window_unit(walk) * window_unit(walk);
+	size_t size = (size_t)round_up(offset - start + need, window_unit(walk));
+	int64_t count = window_grow(walk, size);
+
+	w->size = 0;
+	if (count == 0)
+		count = segment_read_blocks(walk->set, current(walk), w->memory, size, start);
+	if (count < 0)
+		return count;
+	w->start = start;
+	w->size = (size_t)count;
+	w->at_end = (size_t)count < size;
+	*ret = w->memory + (offset - start);
+	return count - (int64_t)(offset - start);
+}
+
+/* Bring what is there of the batch whose header is in walk->header into memory. 0 or -errno; -EIO also when, to salvage, zeros stand for
+ * some of it. */
+static int get_frames(struct walk *walk, const uint8_t **ret_frames)
+{
+	uint64_t left = current(walk)->size - walk->offset;
+	size_t need = BATCH_HEADER_SIZE + (size_t)walk->header.bytes;
+	const uint8_t *at = NULL;
+	int64_t count;
+	int error = 0;
+
+	if (need > left)
+		need = (size_t)left; /* before so much memory is asked for: the file must have it */
+	count = window_get(walk, walk->offset, need, &at);
+	if (count == -EIO && walk->set->salvage) {
+		error = -EIO;
+		count = window_salvage(walk, walk->offset, need, &at);
+	}
+	if (count < 0)
+		return (int)count;
+	walk->frames_size = 0;
+	if (count > BATCH_HEADER_SIZE)
+		walk->frames_size = (uint32_t)((size_t)count < need ? (size_t)count : need) -
+				    BATCH_HEADER_SIZE;
+	*ret_frames = at + BATCH_HEADER_SIZE;
+	return error;
+}
+
 /* The frames of the batch whose header is in walk->header. */
 static enum step step_frames(struct walk *walk, struct walk_place *place,
 			     const uint8_t **ret_frames, int *ret_error)
 {
-	const struct batch_header *h = &walk->header;
-	size_t need = BATCH_HEADER_SIZE + (size_t)h->bytes;
-	const uint8_t *at;
+	struct batch_header h = walk->header;
 	uint32_t frame, frame_at;
-	int64_t count;
 
-	walk->broken = true;
-	place->last_record = h->record + h->count - 1;
-	/* Before so much memory is asked for: the file must have it. */
-	count = walk->offset + need > current(walk)->size
-			? 0
-			: window_get(walk, walk->offset, need, &at);
-	*ret_error = (int)(count < 0 ? count : 0);
-	if (count < 0) {
+	place->last_record = h.record + h.count - 1;
+	*ret_error = get_frames(walk, ret_frames);
+	if (*ret_error != 0 && !(*ret_error == -EIO && walk->set->salvage)) {
 		enum step step = read_failed(walk, *ret_error, place);
 
-		walk->broken = false;
 		walk->search_at = walk->offset + BATCH_HEADER_SIZE; /* its header is whole: it would be found again */
 		return step;
 	}
-	if ((size_t)count < need) {
-		walk->broken = false;
-		walk->search_at = walk->offset + 1;
-		snprintf(place->what, sizeof(place->what), "end of file");
-		return STEP_OTHER;
-	}
-	*ret_frames = at + BATCH_HEADER_SIZE;
-	frame = batch_frames_check(h, *ret_frames, &frame_at);
-	if (frame == 0) {
-		walk->broken = false;
+	h.bytes = walk->frames_size;
+	frame = batch_frames_check(&h, *ret_frames, &frame_at);
+	if (frame == 0 && h.bytes == walk->header.bytes)
 		return STEP_BATCH;
+	walk->broken = true;
+	if (*ret_error != 0) {
+		snprintf(place->what, sizeof(place->what), "%s", unread_text(*ret_error));
+		return STEP_FAILED;
 	}
-	if (frame > h->count)
+	if (h.bytes < walk->header.bytes)
+		snprintf(place->what, sizeof(place->what), "end of file");
+	else if (frame > h.count)
 		snprintf(place->what, sizeof(place->what), "history checksum of the batch");
 	else
 		snprintf(place->what, sizeof(place->what), "frame checksum of record %" PRIu64,
-			 h->record + frame - 1);
+			 h.record + frame - 1);
 	return STEP_OTHER;
 }
 
@@ -462,6 +502,8 @@ static void give(struct walk *walk, const uint8_t *frames, struct walk_batch *re
 	ret->position = walk->position;
 	ret->offset = walk->offset;
 	ret->end = walk->offset + BATCH_HEADER_SIZE + walk->header.bytes;
+	ret->frames_size = walk->header.bytes;
+	ret->mended = walk->mended;
 }
 
 int walk_next(struct walk *walk, struct walk_batch *ret, struct walk_place *ret_place)
@@ -492,7 +534,7 @@ int walk_next(struct walk *walk, struct walk_batch *ret, struct walk_place *ret_
 			return error;
 		if (step == STEP_OTHER) {
 			if (walk->expected != walk->bound) {
-				if (walk->at_nothing)
+				if (ret_place->nothing)
 					blame_header(walk, walk->position + 1, ret_place);
 				return 0;
 			}
@@ -520,7 +562,17 @@ bool walk_broken(const struct walk *walk, struct walk_batch *ret)
 		return false;
 	give((struct walk *)(uintptr_t)walk,
 	     w->memory + (walk->offset - w->start) + BATCH_HEADER_SIZE, ret);
+	ret->frames_size = walk->frames_size;
 	return true;
+}
+
+void walk_pass_broken(struct walk *walk)
+{
+	must(walk->broken);
+	walk->broken = false;
+	pass(walk);
+	if (walk->set->salvage)
+		walk->window.size = 0; /* zeros may stand in it for what cannot be read */
 }
 
 /* A batch of messages in the live part, not before the record that is expected. */
@@ -535,6 +587,7 @@ static bool find_batch(struct walk *walk, struct batch_header *ret)
 {
 	const struct segment *segment = current(walk);
 	uint64_t at = walk->search_at;
+	bool mended;
 
 	while (at < segment->size) {
 		const uint8_t *data, *hit;
@@ -551,8 +604,8 @@ static bool find_batch(struct walk *walk, struct batch_header *ret)
 			at += (uint64_t)count - 3;
 		} else if (count - (hit - data) < BATCH_HEADER_SIZE) {
 			at += (uint64_t)(hit - data);
-		} else if (batch_header_decode(hit, BATCH_HEADER_SIZE, segment->header.salt,
-					       segment->index, ret) == FORMAT_OK &&
+		} else if (segment_batch_header(walk->set, segment, hit, BATCH_HEADER_SIZE, ret,
+						&mended) == FORMAT_OK &&
 			   is_wanted(walk, ret)) {
 			walk->offset = at + (uint64_t)(hit - data);
 			return true;

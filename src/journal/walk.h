@@ -15,13 +15,14 @@
 
 struct segment {
 	uint64_t index;
-	int file;                     /* -1: not open now; segment_open opens it (again) */
+	int file; /* -1: not open now; segment_open opens it (again) */
 	bool direct;
 	uint64_t size;
 	uint64_t inode;
 	uint64_t modified_ns;
 	enum format_fault header_fault;
 	struct segment_header header; /* valid with FORMAT_OK */
+	bool mended;                  /* to salvage: one bit of its header was flipped */
 	uint64_t first;               /* f, 0: not known (unused, or its batches are not found) */
 	uint64_t doubt;               /* bad header, or segments_lost_first: records from this one on may have stood in it; else 0 */
 	uint64_t claim;               /* the highest `durable` that segment_search has found in it, 0 */
@@ -32,12 +33,13 @@ struct segment {
 struct segments {
 	int directory;
 	struct file_geometry geometry;
-	bool quick;                   /* set by a reader beside a running server: a segment whose first batch is not found is searched for
+	bool quick;           /* set by a reader beside a running server: a segment whose first batch is not found is searched for
 	                               * f near its start only (the server's spare is that, and large) */
-	bool salvage;                 /* set by segments_load_salvage: what cannot be read is passed over */
-	struct segment *list;         /* by index, ascending */
+	bool salvage;         /* set by segments_load_salvage: what cannot be read is passed over, and a header with one flipped
+	                               * bit is as good as a whole one */
+	struct segment *list; /* by index, ascending */
 	uint32_t count;
-	uint8_t *buffer;              /* for searching */
+	uint8_t *buffer; /* for searching */
 	size_t buffer_size;
 };
 
@@ -67,6 +69,11 @@ void segment_leave(struct segments *set, struct segment *segment);
 int64_t segment_read(struct segments *set, struct segment *segment, void *data, size_t size,
 		     uint64_t offset);
 
+/* batch_header_decode for this segment; to salvage also batch_header_mend, which *ret_mended tells. */
+enum format_fault segment_batch_header(const struct segments *set, const struct segment *segment,
+				       const uint8_t *in, size_t size, struct batch_header *ret,
+				       bool *ret_mended);
+
 /* As segment_read, for whoever salvages: block by block, with zeros in the place of those that cannot be read (EIO). */
 int64_t segment_read_blocks(struct segments *set, struct segment *segment, void *data, size_t size,
 			    uint64_t offset);
@@ -92,18 +99,21 @@ int segments_lost_first(struct segments *set, uint32_t at);
 struct walk_batch {
 	struct batch_header header;
 	const uint8_t *frames;
-	uint32_t position;       /* in the list of segments */
-	uint64_t offset;         /* of the batch header in its file */
-	uint64_t end;            /* behind its last frame */
+	uint32_t position;    /* in the list of segments */
+	uint64_t offset;      /* of the batch header in its file */
+	uint64_t end;         /* behind its last frame */
+	uint32_t frames_size; /* header.bytes; less in a broken one where the file ends */
+	bool mended;          /* to salvage: one bit of its header was flipped */
 };
 
 struct walk_place {
-	uint64_t record;         /* the record that was not found there */
-	uint32_t position;       /* in the list; == count when there is no segment where it could be */
+	uint64_t record;   /* the record that was not found there */
+	uint32_t position; /* in the list; == count when there is no segment where it could be */
 	uint64_t offset;
-	uint64_t segment_index;  /* 0 when there is none */
-	uint64_t last_record;    /* the last record of the batch that is broken there, when its header is whole; else == record */
-	char what[200];          /* "frame checksum", "batch header checksum", "zeros", "end of file", "no segment" ... */
+	uint64_t segment_index; /* 0 when there is none */
+	uint64_t last_record;   /* the last record of the batch that is broken there, when its header is whole; else == record */
+	bool nothing;           /* no batch stands there, not even a broken one: zeros, or the end of the file */
+	char what[200];         /* "frame checksum", "batch header checksum", "zeros", "end of file", "no segment" ... */
 };
 
 /* "segment 00000000000000000003.seg offset 8192: records 17..20: frame checksum of record 18"; `last` is the last record that is missing
@@ -146,8 +156,12 @@ uint64_t walk_reads(const struct walk *walk);
 /* --- for verify and repair: what comes behind a bad place */
 
 /* After walk_next has returned 0 or -EIO: the batch that is broken there, when its header is whole and it is the next record's. Its
- * frames (some of them are wrong) are borrowed until the next call. False: nothing to be had. */
+ * frames (some of them are wrong; to salvage, zeros stand where a block could not be read) are borrowed until the next call. False:
+ * nothing to be had. */
 bool walk_broken(const struct walk *walk, struct walk_batch *ret);
+
+/* After walk_broken has returned true: go on right behind that batch, as if it had been found. */
+void walk_pass_broken(struct walk *walk);
 
 /* After walk_next has returned 0 or -EIO: go on at the next batch header, anywhere in the live parts, that is whole and not of an earlier
  * record; walk_record then says where it goes on. Unreadable blocks are passed over. 1, or 0 when there is none. */
