@@ -34,14 +34,14 @@ struct build_batch {
 struct build {
 	char path[64];
 	int directory;
-	uint8_t *image;      /* the segment that is being built */
+	uint8_t *image; /* the segment that is being built */
 	size_t at;
 	uint64_t index;
 	uint8_t salt[SALT_SIZE];
 	uint64_t f;
-	uint64_t record;     /* the next one */
-	uint64_t durable;    /* what the next commits will claim */
-	uint32_t flags;      /* added to the next batch */
+	uint64_t record;  /* the next one */
+	uint64_t durable; /* what the next commits will claim */
+	uint32_t flags;   /* added to the next batch */
 	uint64_t gap_last;
 	size_t commit_at;
 	bool in_commit;
@@ -275,6 +275,18 @@ static inline void build_flip(struct build *b, uint64_t index, uint64_t offset, 
 	byte ^= mask;
 	assert_int_equal(file_write(file, &byte, 1, offset), 0);
 	file_close(file);
+}
+
+/* The frame (0 ...) of a batch whose frames are all of one size that the byte at `at` is in; -1: its header. *ret_offset: where the frame
+ * begins, or the header. */
+static inline int build_frame_at(const struct build_batch *batch, uint64_t at, uint64_t *ret_offset)
+{
+	uint64_t frames = batch->offset + BATCH_HEADER_SIZE;
+	uint64_t size = batch->header.count == 0 ? 1 : batch->header.bytes / batch->header.count;
+	uint64_t index = at < frames ? 0 : (at - frames) / size;
+
+	*ret_offset = at < frames ? batch->offset : frames + index * size;
+	return at < frames ? -1 : (int)index;
 }
 
 /* A file of the directory with this content. */

@@ -83,22 +83,12 @@ uint64_t opening_covered(const struct opening *o)
 
 static int damage_at(struct opening *o, const struct walk_place *place)
 {
-	const char *path = o->j->config.path;
-	unsigned long long record = (unsigned long long)place->record;
-	unsigned long long claim = (unsigned long long)o->claim;
-	char name[SEGMENT_NAME_SIZE];
+	char text[WALK_PLACE_TEXT_SIZE];
 
-	if (place->segment_index == 0)
-		return failure_set(
-			o->why, EXIT_DATA, 0,
-			"journal %s is damaged: record %llu: %s; records up to %llu were durable",
-			path, record, place->what, claim);
-	segment_name(place->segment_index, name);
 	return failure_set(o->why, EXIT_DATA, 0,
-			   "journal %s is damaged: segment %s offset %llu: records %llu..%llu: %s; "
-			   "records up to %llu were durable (roger repair saves the rest)",
-			   path, name, (unsigned long long)place->offset, record,
-			   (unsigned long long)place->last_record, place->what, claim);
+			   "journal %s is damaged: %s; records up to %" PRIu64 " were durable%s",
+			   o->j->config.path, walk_place_text(place, 0, text), o->claim,
+			   place->segment_index != 0 ? " (roger repair saves the rest)" : "");
 }
 
 int opening_unreadable(struct opening *o, int error, const char *what)

@@ -335,7 +335,7 @@ static const struct row rows[] = {
 	{ "the first segment gone", first_segment_gone, 0, "its first segments are gone" },
 	{ "the first segment given up", first_segment_rightly_gone, 7, NULL },
 	{ "more gone than the snapshot covers", more_gone_than_the_snapshot_covers, 0, "records 4..5: their segments are gone" },
-	{ "a segment in the middle gone", middle_segment_gone, 0, "1.seg offset 12288: records 4..4: zeros; records up to 5" },
+	{ "a segment in the middle gone", middle_segment_gone, 0, "1.seg offset 12288: record 4: zeros, and segment 2 is missing; records up to 5" },
 	{ "nothing behind the snapshot", nothing_behind_snapshot, 0, "no segment behind it" },
 	{ "a segment of another journal", of_another_journal, 0, "00000000000000000002.seg belongs to another journal" },
 	{ "an older snapshot of another journal", older_snapshot_of_another_journal, 0, "snapshots belong to different journals" },
@@ -345,7 +345,7 @@ static const struct row rows[] = {
 	{ "a gap from elsewhere", gap_does_not_follow, 0, "does not follow from its stream" },
 	{ "a gap", gap_follows, 8, NULL },
 	{ "only a seal behind the snapshot", only_seal_behind_snapshot, 6, NULL },
-	{ "the last covered record is damaged", last_covered_is_damaged, 0, "00000000000000000002.seg offset 8192: records 5..5" },
+	{ "the last covered record is damaged", last_covered_is_damaged, 0, "00000000000000000002.seg offset 8320: record 5: frame checksum" },
 	{ "a covered record is damaged", covered_is_damaged, 7, NULL }, /* found by verify and read */
 	{ "an ephemeral stream begins anew", begins_anew, 4, NULL },
 	{ "a named stream begins anew", named_begins_anew, 0, "does not follow from its stream" },

@@ -6,7 +6,7 @@
  *
  *      found valid, <= vouched          show
  *      found valid, above               no server: take the lock shared, list and read again, flush, show. A server: wait
- *      not found,   <= vouched          list and read again, twice; still not there: damage
+ *      not found,   <= vouched          list and read again, twice; still not there: damage, behind the good frames of its batch
  *      not found,   above               no server: search the rest for claims, then it is the end. A server: wait
  *
  * It is one concept, a little above the usual length: each of these cases is a few lines, and they only make sense side by side. */
@@ -44,25 +44,27 @@ struct reader {
 	struct lock_view lock;
 	struct segments set;
 	bool set_loaded;
-	struct beginning begin;   /* as it was when the reader was opened */
+	struct beginning begin; /* as it was when the reader was opened */
 	struct walk *walk;
-	uint64_t next;            /* the record that comes next */
-	uint64_t first;           /* the first one to show: those before it are only passed over */
+	uint64_t next;  /* the record that comes next */
+	uint64_t first; /* the first one to show: those before it are only passed over */
 	uint64_t vouched;
-	struct walk_batch batch;  /* while `holding`: its records from `index` on are still to be shown */
+	struct walk_batch batch; /* while `holding`: its records from `index` on are still to be shown */
 	bool holding;
 	uint32_t index;
 	uint32_t frame_at;
+	bool broken; /* the batch is damaged, and `broken_place` says where; it holds what is good in front of that */
+	struct walk_place broken_place;
 	uint64_t batch_reads;     /* the walk's count of reads when it gave the batch ... */
 	uint64_t flushed_reads;   /* ... and up to which a flush by this reader, under its lock, has come after them */
 	enum missing_stage stage; /* of the record stage_record */
 	uint64_t stage_record;
-	bool idle;                /* reader_next has returned 0, and would again unless something changes: */
-	uint64_t idle_number;     /* the lock file's number ... */
-	bool idle_held;           /* ... or that a server holds the lock */
+	bool idle;            /* reader_next has returned 0, and would again unless something changes: */
+	uint64_t idle_number; /* the lock file's number ... */
+	bool idle_held;       /* ... or that a server holds the lock */
 	uint64_t recheck_ns;
-	uint64_t last_index;      /* of the segment that the last batch stood in, 0: none yet */
-	int final;                /* an error after which nothing is shown any more: damage, or a flush that has failed. 0: none */
+	uint64_t last_index; /* of the segment that the last batch stood in, 0: none yet */
+	int final;           /* an error after which nothing is shown any more: damage, or a flush that has failed. 0: none */
 	struct failure final_why;
 };
 
@@ -106,6 +108,7 @@ static void stop_walk(struct reader *r)
 	walk_destroy(r->walk);
 	r->walk = NULL;
 	r->holding = false;
+	r->broken = false;
 	r->batch_reads = 0;
 	r->flushed_reads = 0;
 }
@@ -251,10 +254,22 @@ static int search_claims(struct reader *r, struct failure *why)
 	return 0;
 }
 
+/* It is damage; the walk still holds what its last read, begun after the claim was read, has found. Of a batch the frames before the first
+ * bad one are shown first, as far as they are vouched for: 1. Else -EBADMSG. */
 static int damaged_here(struct reader *r, const struct walk_place *place, struct failure *why)
 {
+	uint64_t end = place->bad_record < r->vouched + 1 ? place->bad_record : r->vouched + 1;
 	uint64_t last = place->last_record;
 
+	if (walk_broken(r->walk, &r->batch) && end > r->next && end > r->batch.header.record) {
+		r->batch.header.count = (uint32_t)(end - r->batch.header.record);
+		r->holding = true;
+		r->index = 0;
+		r->frame_at = 0;
+		r->broken = true;
+		r->broken_place = *place;
+		return 1;
+	}
 	/* How much is missing is known by where it goes on, or else by what was promised. */
 	if (walk_resync(r->walk) == 0)
 		last = r->vouched > last ? r->vouched : last;
@@ -485,6 +500,8 @@ int reader_next(struct reader *r, struct record *ret, struct failure *why)
 				continue;
 			return 1;
 		}
+		if (r->broken)
+			return damage_at(r, why, &r->broken_place, 0);
 		result = walk_next(r->walk, &r->batch, &place);
 		if (result == 1) {
 			take(r);

@@ -14,9 +14,9 @@ struct record {
 	uint64_t time_ns;
 	struct peer peer;
 	uint8_t protocol;
-	uint64_t gap_last;        /* not 0 or gap == true: before this record is a recorded gap, after number gap_last */
+	uint64_t gap_last; /* not 0 or gap == true: before this record is a recorded gap, after number gap_last */
 	bool gap;
-	const uint8_t *payload;   /* borrowed until the next call */
+	const uint8_t *payload; /* borrowed until the next call */
 	uint32_t size;
 };
 

@@ -181,10 +181,25 @@ static void all_of_it_from_anywhere(void **state)
 		int64_t from;
 		uint64_t first, count;
 	} rows[] = {
-		{ 0, 1, 13 },    { 1, 1, 13 },   { 2, 2, 12 },    { 3, 3, 11 },  { 5, 5, 9 },
-		{ 6, 6, 8 },     { 8, 8, 6 },    { 13, 13, 1 },   { 14, 0, 0 },  { 1000, 0, 0 },
-		{ -1, 13, 1 },   { -4, 10, 4 },  { -5, 9, 5 },    { -12, 2, 12 },{ -13, 1, 13 },
-		{ -14, 1, 13 },  { -1000, 1, 13 },{ INT64_MIN, 1, 13 },{ INT64_MAX, 0, 0 },
+		{ 0, 1, 13 },
+		{ 1, 1, 13 },
+		{ 2, 2, 12 },
+		{ 3, 3, 11 },
+		{ 5, 5, 9 },
+		{ 6, 6, 8 },
+		{ 8, 8, 6 },
+		{ 13, 13, 1 },
+		{ 14, 0, 0 },
+		{ 1000, 0, 0 },
+		{ -1, 13, 1 },
+		{ -4, 10, 4 },
+		{ -5, 9, 5 },
+		{ -12, 2, 12 },
+		{ -13, 1, 13 },
+		{ -14, 1, 13 },
+		{ -1000, 1, 13 },
+		{ INT64_MIN, 1, 13 },
+		{ INT64_MAX, 0, 0 },
 	};
 	struct build b;
 
@@ -250,8 +265,11 @@ static void a_tail_torn_at_every_byte(void **state)
 	build_batch(&b, 1, 2, 3);
 	build_commit(&b);
 	for (uint64_t cut = b.batches[1].offset; cut <= b.batches[2].end; cut++) {
-		uint64_t whole = cut < b.batches[1].end ? 2 : cut < b.batches[2].end ? 3 : 5;
+		uint64_t whole = cut < b.batches[1].end ? 2 : cut < b.batches[2].end ? 3
+										     : 5;
+		uint64_t offset;
 		char text[100];
+		int frame;
 
 		build_save_size(&b, cut);
 		build_lock(&b, 0);
@@ -261,8 +279,10 @@ static void a_tail_torn_at_every_byte(void **state)
 			expect_all(&b, 0, 1, 5);
 			continue;
 		}
+		frame = build_frame_at(&b.batches[whole == 2 ? 1 : 2], cut, &offset);
+		whole += frame > 0;
 		snprintf(text, sizeof(text), "segment 00000000000000000001.seg offset %llu: record",
-			 (unsigned long long)b.batches[whole == 2 ? 1 : 2].offset);
+			 (unsigned long long)offset);
 		expect_damage(&b, whole, text);
 	}
 	build_deinit(&b);
@@ -291,14 +311,16 @@ static void one_bit_anywhere(void **state)
 		uint64_t first = batch->header.record;
 
 		for (uint64_t at = batch->offset; at < batch->end; at++) {
+			uint64_t offset;
+			int frame = build_frame_at(batch, at, &offset);
+			uint64_t shown = first - 1 + (frame > 0 ? (uint64_t)frame : 0);
 			char text[100];
 
 			build_flip(&b, batch->index, at, (uint8_t)(1u << at % 8));
 			snprintf(text, sizeof(text), "segment %020llu.seg offset %llu: record",
-				 (unsigned long long)batch->index,
-				 (unsigned long long)batch->offset);
+				 (unsigned long long)batch->index, (unsigned long long)offset);
 			if (first <= 4)
-				expect_damage(&b, first - 1, text);
+				expect_damage(&b, shown, text);
 			else
 				expect_all(&b, 0, 1, 4);
 			build_flip(&b, batch->index, at, (uint8_t)(1u << at % 8));
@@ -337,8 +359,7 @@ static void damage_says_what_is_missing(void **state)
 	build_flip(&b, 2, b.batches[3].offset + BATCH_HEADER_SIZE + 8, 1);
 	expect_damage(
 		&b, 6,
-		"segment 00000000000000000002.seg offset 12288: records 7..8: "
-		"frame checksum of record 7");
+		"segment 00000000000000000002.seg offset 12416: record 7: frame checksum");
 	build_flip(&b, 2, b.batches[3].offset + BATCH_HEADER_SIZE + 8, 1);
 	build_flip(&b, 2, b.batches[2].offset + 5, 1);
 	expect_damage(
@@ -346,7 +367,7 @@ static void damage_says_what_is_missing(void **state)
 		"segment 00000000000000000002.seg offset 4096: record 6: batch header: checksum");
 	segment_name(2, name);
 	assert_int_equal(file_remove(b.directory, name), 0);
-	expect_damage(&b, 5, "segment 00000000000000000001.seg offset 12288: records 6..9: zeros");
+	expect_damage(&b, 5, "segment 00000000000000000001.seg offset 12288: records 6..9: zeros, and segment 2 is missing");
 	segment_name(1, name);
 	assert_int_equal(file_remove(b.directory, name), 0);
 	expect_damage(
@@ -355,6 +376,72 @@ static void damage_says_what_is_missing(void **state)
 	/* From where there is something, there is no damage to be seen. */
 	expect_all(&b, 10, 10, 4);
 	expect_all(&b, -4, 10, 4);
+	build_deinit(&b);
+}
+
+/* What stands in front of the first bad frame is shown, from wherever it is asked for, and no more than is promised. */
+static void the_good_frames_of_a_damaged_batch(void **state)
+{
+	struct build b;
+	struct reader *reader;
+	struct record record;
+	struct failure why;
+	const char *text = "segment 00000000000000000001.seg offset 8410: record 9: frame checksum";
+
+	(void)state;
+	build_init(&b);
+	build_segment(&b, 1);
+	build_one(&b, 0, 3, 10); /* 1-3 */
+	b.flags = BATCH_GAP;
+	b.gap_last = 3;
+	b.seq[0] = 5;
+	build_one(&b, 0, 10, 10); /* 4-13 */
+	build_one(&b, 0, 2, 10);  /* 14-15 */
+	build_save(&b, 1);
+	build_lock(&b, 15);
+	build_flip(&b, 1, b.batches[1].offset + BATCH_HEADER_SIZE + 5 * 18 + 12, 1);
+	build_flip(&b, 1, b.batches[1].offset + BATCH_HEADER_SIZE + 7 * 18, 1);
+	expect_damage(&b, 8, text);
+	expect_damage_from(&b, 2, 7, text);
+	for (int64_t from = 4; from < 9; from++)
+		expect_damage_from(&b, from, (uint64_t)(9 - from), text);
+	for (int64_t from = 9; from < 14; from++)
+		expect_damage_from(&b, from, 0, text);
+	expect_all(&b, 14, 14, 2);
+	reader = open_at(&b, 4);
+	assert_int_equal(reader_next(reader, &record, &why), 1);
+	assert_true(record.number == 4 && record.seq == 6 && record.gap && record.gap_last == 3);
+	reader_release(reader);
+	assert_int_equal(reader_next(reader, &record, &why), 1);
+	assert_true(record.number == 5 && record.seq == 7 && !record.gap);
+	reader_close(reader);
+	/* Nothing was promised: it is the end, and the whole batch is behind it. */
+	build_lock(&b, 3);
+	expect_all(&b, 0, 1, 3);
+	/* No server promises a part of a batch; somebody who has written into the lock file may. */
+	build_lock(&b, 6);
+	expect_damage(&b, 6, text);
+	build_deinit(&b);
+}
+
+/* No frame says that it is wrong, but they are not those that were written: none is shown. */
+static void a_batch_with_another_history(void **state)
+{
+	struct build b;
+	struct build_batch *batch;
+
+	(void)state;
+	build_init(&b);
+	build_segment(&b, 1);
+	build_one(&b, 0, 3, 10);
+	b.durable = 3;
+	build_one(&b, 0, 3, 10);
+	batch = &b.batches[1];
+	batch->header.h_after ^= 1;
+	batch_header_encode(b.image + batch->offset, &batch->header, b.salt, b.index);
+	build_save(&b, 1);
+	build_lock(&b, 6);
+	expect_damage(&b, 3, "offset 8192: records 4..6: history checksum of the batch");
 	build_deinit(&b);
 }
 
@@ -390,7 +477,7 @@ static void damage_behind_a_seal(void **state)
 	build_seal(&b);
 	build_save(&b, 1);
 	build_flip(&b, 1, b.batches[2].offset + 130, 1);
-	expect_damage(&b, 3, "offset 12288: record 4: frame checksum of record 4");
+	expect_damage(&b, 3, "offset 12416: record 4: frame checksum");
 	build_deinit(&b);
 }
 
@@ -462,7 +549,7 @@ static void a_bad_header_below_the_beginning(void **state)
 		bool dead;        /* there is a segment 1, and it begins where segment 3 does */
 		uint64_t covered; /* the last segment that the snapshot covers */
 		int64_t from;
-		uint64_t first;   /* what is shown, up to record 6; 0: damage */
+		uint64_t first; /* what is shown, up to record 6; 0: damage */
 	} rows[] = {
 		{ "all", false, 3, 0, 0 },
 		{ "all, above a dead one", true, 3, 0, 0 },
@@ -897,6 +984,8 @@ int main(void)
 		cmocka_unit_test(a_tail_torn_at_every_byte),
 		cmocka_unit_test(one_bit_anywhere),
 		cmocka_unit_test(damage_says_what_is_missing),
+		cmocka_unit_test(the_good_frames_of_a_damaged_batch),
+		cmocka_unit_test(a_batch_with_another_history),
 		cmocka_unit_test(a_seal_in_a_wrong_place),
 		cmocka_unit_test(damage_behind_a_seal),
 		cmocka_unit_test(retention_is_not_damage),

@@ -258,11 +258,12 @@ static int put_batch(struct repair *r, const struct walk_batch *batch)
 	const struct batch_header *h = &batch->header;
 	struct batch_header end = *h;
 	struct stream_note *note;
+	char records[RECORDS_TEXT_SIZE];
 
 	if ((h->flags & BATCH_LOST) != 0) {
 		/* That repair has marked the streams that lost something by it. */
-		tell(r, "lost before an earlier repair: records %" PRIu64 "..%" PRIu64, h->record,
-		     h->record + h->count - 1);
+		tell(r, "lost before an earlier repair: %s",
+		     records_text(h->record, h->record + h->count - 1, records));
 		return put_places(r, h->record + h->count - 1);
 	}
 	if (h->count > 0)
@@ -296,7 +297,7 @@ static void tell_lost_run(struct repair *r, const struct walk_place *bad,
 	place.record = batch->header.record + run->index;
 	place.last_record = place.record + run->count - 1;
 	place.offset = batch->offset + BATCH_HEADER_SIZE + run->at;
-	snprintf(place.what, sizeof(place.what), "frame checksum");
+	place.bad_record = 0;
 	tell_lost(r, &place, 0);
 }
 
@@ -466,6 +467,7 @@ static int begin_out(struct repair *r, const char *to, struct snapshot_file snap
 	const struct snapshot_file *best = NULL;
 	uint64_t first = 1;
 	uint64_t covered;
+	char records[RECORDS_TEXT_SIZE];
 	int error;
 
 	for (uint32_t i = 0; i < r->set.count; i++)
@@ -500,7 +502,7 @@ static int begin_out(struct repair *r, const char *to, struct snapshot_file snap
 	if (begin.place.what[0] != '\0')
 		tell_lost(r, &begin.place, 0);
 	else if (!r->seamless) /* only a snapshot of another journal covers them */
-		tell(r, "lost: records 1..%" PRIu64, r->lowest - 1);
+		tell(r, "lost: %s", records_text(1, r->lowest - 1, records));
 	error = put_lost(r, r->lowest - 1);
 	if (error != 0)
 		return error;

@@ -460,6 +460,7 @@ static void search_buffer(struct segments *set, struct segment *segment, size_t 
 	struct batch_header batch;
 	bool mended;
 
+	segment->written = segment->written || !bytes_are_zero(set->buffer, size);
 	for (size_t at = 0; at + BATCH_HEADER_SIZE <= size; at += segment->header.block_size) {
 		if (segment_batch_header(set, segment, set->buffer + at, BATCH_HEADER_SIZE, &batch,
 					 &mended) != FORMAT_OK)

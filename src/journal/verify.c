@@ -18,6 +18,7 @@
 #include "journal/continuity.h"
 #include "journal/lock_view.h"
 #include "journal/private.h"
+#include "journal/salvage.h"
 
 enum { RECHECKS_MAX = 2 }; /* a place that is bad is read again, the second time after all headers: a server may be at it */
 
@@ -38,31 +39,31 @@ struct verify {
 	bool compared[2];
 	uint64_t reported_index; /* the last damaged place that was reported: none is reported twice */
 	uint64_t reported_offset;
-	uint64_t next;       /* the record that comes next */
-	uint64_t limit;      /* beside a server: what it had promised when verify began; else UINT64_MAX */
+	uint64_t next;  /* the record that comes next */
+	uint64_t limit; /* beside a server: what it had promised when verify began; else UINT64_MAX */
 	uint64_t claim;
 	uint64_t recheck_record;
 	unsigned rechecks;
-	bool searched;       /* all that the walk has not met has been read for claims */
+	bool searched; /* all that the walk has not met has been read for claims */
 	uint64_t records;
 	uint64_t lost;
 	unsigned damages;
 	/* the segment that the walk is in, and what has been said of it */
 	uint64_t index;
-	uint64_t end;        /* behind the last batch met */
+	uint64_t end; /* behind the last batch met */
 	uint64_t first_record;
 	uint64_t last_record;
 	unsigned segment_damages;
-	uint64_t hole_after; /* records are missing that may have stood in segments above this index ... */
+	uint64_t hole_after;  /* records are missing that may have stood in segments above this index ... */
 	uint64_t hole_before; /* ... and below this one */
-	uint64_t bad_header; /* the highest index of a segment whose header has been reported */
-	uint64_t told_index; /* segments up to this one have got their line */
+	bool hole_is_empty;   /* where they are missing stands nothing: what is gone may have been the next segment's */
+	uint64_t bad_header;  /* the highest index of a segment whose header has been reported */
+	uint64_t told_index;  /* segments up to this one have got their line */
 	uint64_t segments;
 	uint64_t bytes;
 };
 
-__attribute__((format(printf, 2, 3)))
-static void tell(struct verify *v, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void tell(struct verify *v, const char *format, ...)
 {
 	char text[600];
 	va_list arguments;
@@ -134,22 +135,26 @@ static int read_rest(struct verify *v, struct segment *s, uint64_t from)
 /* Nothing is found in it. That is how a spare looks, and how one looks that has lost all that stood in it. */
 static const char *emptiness(const struct verify *v, const struct segment *s)
 {
-	if (s->index > v->hole_after && s->index < v->hole_before)
-		return "no batch header is whole";
-	return "unused";
+	if (s->index <= v->hole_after || s->index >= v->hole_before)
+		return "unused";
+	/* A spare, behind a bad place in the last segment that has records. */
+	if (!s->written && v->hole_before == UINT64_MAX && !v->hole_is_empty)
+		return "unused";
+	return "no batch header is whole";
 }
 
 static void tell_segment(struct verify *v, const struct segment *s)
 {
 	char name[SEGMENT_NAME_SIZE];
+	char records[RECORDS_TEXT_SIZE];
 	const char *what = v->segment_damages > 0 ? "damaged" : "ok";
 
 	segment_name(s->index, name);
 	v->segments++;
 	v->bytes += s->size;
 	if (s->index == v->index && v->first_record != 0)
-		tell(v, "%s: records %" PRIu64 "..%" PRIu64 ", %" PRIu64 " bytes, %s", name,
-		     v->first_record, v->last_record, s->size, what);
+		tell(v, "%s: %s, %" PRIu64 " bytes, %s", name,
+		     records_text(v->first_record, v->last_record, records), s->size, what);
 	else if (s->header_fault != FORMAT_OK)
 		tell(v, "%s: %" PRIu64 " bytes, segment header: %s", name, s->size,
 		     format_fault_text(s->header_fault));
@@ -289,6 +294,15 @@ static int restart_walk(struct verify *v, bool list_again)
 	return error == 0 ? 0 : failed(v, error, "verify");
 }
 
+/* The batch with these records has been met, good or not. */
+static void pass_batch(struct verify *v, const struct batch_header *h)
+{
+	if (v->first_record == 0)
+		v->first_record = h->record;
+	v->last_record = h->record + h->count - 1;
+	v->next = v->last_record + 1;
+}
+
 static int take_batch(struct verify *v, const struct walk_batch *batch, uint64_t lowest)
 {
 	const struct batch_header *h = &batch->header;
@@ -318,12 +332,9 @@ static int take_batch(struct verify *v, const struct walk_batch *batch, uint64_t
 		snprintf(place.what, sizeof(place.what), "%s", text);
 		damage(v, &place, 0);
 	}
-	if (v->first_record == 0)
-		v->first_record = h->record;
-	v->last_record = place.last_record;
 	if ((h->flags & BATCH_LOST) == 0)
 		v->records += h->count;
-	v->next = h->record + h->count;
+	pass_batch(v, h);
 	return 0;
 }
 
@@ -348,9 +359,50 @@ static uint64_t index_at(const struct verify *v, uint32_t position)
 	return position < v->set.count ? v->set.list[position].index : UINT64_MAX;
 }
 
+/* A batch whose header is whole: name the frames that are not, and count the others as good. 1 or -errno. */
+static int report_frames(struct verify *v, const struct walk_place *bad,
+			 const struct walk_batch *batch)
+{
+	struct salvage salvage;
+	struct salvage_run run;
+	bool told = false;
+	int more;
+
+	salvage_begin(&salvage, &batch->header, batch->frames, batch->frames_size);
+	while ((more = salvage_next(&salvage, &run)) == 1) {
+		struct walk_place place = *bad;
+
+		place.record = batch->header.record + run.index;
+		place.last_record = place.record + run.count - 1;
+		place.offset = batch->offset + BATCH_HEADER_SIZE + run.at;
+		place.bad_record = 0;
+		if (run.good) {
+			v->records += run.count;
+			continue;
+		}
+		damage(v, &place, 0);
+		v->lost += run.count;
+		told = true;
+	}
+	salvage_end(&salvage);
+	if (more < 0)
+		return failed(v, more, "verify");
+	if (!told)
+		damage(v, bad, 0);
+	v->end = batch->end;
+	v->hole_after = v->index;
+	v->hole_before = UINT64_MAX;
+	v->hole_is_empty = false;
+	pass_batch(v, &batch->header);
+	continuity_lost(&v->continuity);
+	walk_pass_broken(v->walk);
+	return 1;
+}
+
 /* It is damage. Report it and go on behind it: 1; 0 when nothing comes any more. */
 static int report(struct verify *v, const struct walk_place *place)
 {
+	struct walk_batch broken;
 	uint64_t before = v->next;
 	int more;
 
@@ -361,6 +413,8 @@ static int report(struct verify *v, const struct walk_place *place)
 		if (error != 0)
 			return error;
 	}
+	if (walk_broken(v->walk, &broken))
+		return report_frames(v, place, &broken);
 	more = walk_resync(v->walk);
 	if (place->segment_index == v->reported_index && place->offset == v->reported_offset &&
 	    place->offset != 0)
@@ -372,6 +426,7 @@ static int report(struct verify *v, const struct walk_place *place)
 	v->reported_offset = place->offset;
 	v->hole_after = v->index;
 	v->hole_before = index_at(v, more == 1 ? walk_position(v->walk) : v->set.count);
+	v->hole_is_empty = place->nothing;
 	if (v->next > v->limit)
 		more = 0;
 	damage(v, place, v->next - 1);

@@ -142,7 +142,7 @@ static void dead_segments_are_no_damage(void **state)
 	build_flip(&b, 2, b.batches[2].offset + 130, 1);
 	expect_good(&b, "00000000000000000001.seg: records 1..3, 16384 bytes, ok\n"
 			"00000000000000000002.seg: 12288 bytes, dead\n"
-			"00000000000000000003.seg: records 4..4, 12288 bytes, ok\n"
+			"00000000000000000003.seg: record 4, 12288 bytes, ok\n"
 			"4 records in 3 segments");
 	build_deinit(&b);
 }
@@ -167,14 +167,14 @@ static void all_places_are_told(void **state)
 		"damage: segment 00000000000000000001.seg offset 4096: "
 		"records 1..3: batch header: checksum\n"
 		"00000000000000000001.seg: records 4..5, 16384 bytes, damaged\n"
-		"damage: segment 00000000000000000002.seg offset 12288: "
-		"records 7..8: frame checksum of record 7\n"
+		"damage: segment 00000000000000000002.seg offset 12416: "
+		"record 7: frame checksum\n"
 		"damage: segment 00000000000000000003.seg offset 0: "
 		"records 10..13: segment header: checksum\n"
 		"00000000000000000002.seg: records 6..9, 20480 bytes, damaged\n"
 		"00000000000000000003.seg: 16384 bytes, segment header: checksum\n");
 	assert_non_null(
-		strstr(why.text, "3 places, 9 records missing; 4 good records in 3 segments"));
+		strstr(why.text, "3 places, 8 records missing; 5 good records in 3 segments"));
 	build_deinit(&b);
 }
 
@@ -195,11 +195,13 @@ static void one_bit_anywhere(void **state)
 	build_save(&b, 1);
 	for (unsigned k = 0; k + 1 < b.batch_count; k++) {
 		for (uint64_t at = b.batches[k].offset; at < b.batches[k].end; at++) {
+			uint64_t offset;
 			char text[200];
 
+			(void)build_frame_at(&b.batches[k], at, &offset);
 			snprintf(text, sizeof(text),
 				 "damage: segment 00000000000000000001.seg offset %llu: record",
-				 (unsigned long long)b.batches[k].offset);
+				 (unsigned long long)offset);
 			build_flip(&b, 1, at, (uint8_t)(1u << at % 8));
 			expect_damage(&b, text);
 			build_flip(&b, 1, at, (uint8_t)(1u << at % 8));
@@ -218,11 +220,11 @@ static void streams_must_go_on(void **state)
 {
 	static const struct {
 		const char *name;
-		uint64_t seq;       /* of the batch behind number 3 of stream 0 */
+		uint64_t seq; /* of the batch behind number 3 of stream 0 */
 		uint32_t h_xor;
 		uint32_t flags;
 		uint64_t gap_last;
-		const char *text;   /* NULL: good */
+		const char *text; /* NULL: good */
 	} rows[] = {
 		{ "goes on", 4, 0, 0, 0, NULL },
 		{ "skips", 5, 0, 0, 0, "number 5 follows number 3" },
@@ -411,9 +413,9 @@ static void a_later_segment_without_batches(void **state)
 {
 	static const struct {
 		const char *name;
-		bool covered;      /* by a snapshot */
-		bool followed;     /* by a segment with records */
-		uint64_t number;   /* in the lock file, 0 none */
+		bool covered;    /* by a snapshot */
+		bool followed;   /* by a segment with records */
+		uint64_t number; /* in the lock file, 0 none */
 		const char *line;
 	} rows[] = {
 		{ "held records", false, true, 0, "no batch header is whole" },
@@ -643,7 +645,7 @@ static void beside_a_server_without_a_number(void **state)
 	assert_int_equal(file_lock(file, true), 0);
 	expect_good(&b, "13 records in 3 segments");
 	build_flip(&b, 1, b.batches[0].offset + 130, 1);
-	expect_damage(&b, "records 1..3: frame checksum");
+	expect_damage(&b, "offset 4224: record 1: frame checksum");
 	file_close(file);
 	build_deinit(&b);
 }

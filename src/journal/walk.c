@@ -242,6 +242,8 @@ static void blame_header(const struct walk *walk, uint32_t from, struct walk_pla
 {
 	const struct segments *set = walk->set;
 	uint32_t end = next_live(walk, from);
+	uint64_t index;
+	size_t size;
 
 	for (uint32_t i = from; i < end; i++) {
 		const struct segment *s = &set->list[i];
@@ -253,6 +255,27 @@ static void blame_header(const struct walk *walk, uint32_t from, struct walk_pla
 			 format_fault_text(s->header_fault));
 		return;
 	}
+	/* Or in one that somebody has removed. */
+	if (from == 0 || from >= set->count || end >= set->count)
+		return;
+	index = set->list[from - 1].index + 1;
+	size = strlen(place->what);
+	if (set->list[from].index == index + 1)
+		snprintf(place->what + size, sizeof(place->what) - size,
+			 ", and segment %" PRIu64 " is missing", index);
+	else if (set->list[from].index > index)
+		snprintf(place->what + size, sizeof(place->what) - size,
+			 ", and segments %" PRIu64 "..%" PRIu64 " are missing", index,
+			 set->list[from].index - 1);
+}
+
+const char *records_text(uint64_t first, uint64_t last, char out[RECORDS_TEXT_SIZE])
+{
+	if (first == last)
+		snprintf(out, RECORDS_TEXT_SIZE, "record %" PRIu64, last);
+	else
+		snprintf(out, RECORDS_TEXT_SIZE, "records %" PRIu64 "..%" PRIu64, first, last);
+	return out;
 }
 
 const char *walk_place_text(const struct walk_place *place, uint64_t last,
@@ -260,20 +283,19 @@ const char *walk_place_text(const struct walk_place *place, uint64_t last,
 {
 	char where[SEGMENT_NAME_SIZE + 60] = "";
 	char name[SEGMENT_NAME_SIZE];
-	char records[60];
+	char records[RECORDS_TEXT_SIZE];
 
 	if (last < place->last_record)
 		last = place->last_record;
 	if (place->segment_index != 0) {
 		segment_name(place->segment_index, name);
 		snprintf(where, sizeof(where), "segment %s offset %" PRIu64 ": ", name,
-			 place->offset);
+			 place->bad_record != 0 ? place->bad_offset : place->offset);
 	}
-	if (last == place->record)
-		snprintf(records, sizeof(records), "record %" PRIu64, last);
+	if (place->bad_record != 0)
+		records_text(place->bad_record, place->bad_record, records);
 	else
-		snprintf(records, sizeof(records), "records %" PRIu64 "..%" PRIu64, place->record,
-			 last);
+		records_text(place->record, last, records);
 	snprintf(out, WALK_PLACE_TEXT_SIZE, "%s%s: %s", where, records, place->what);
 	return out;
 }
@@ -470,17 +492,18 @@ static enum step step_frames(struct walk *walk, struct walk_place *place,
 	if (frame == 0 && h.bytes == walk->header.bytes)
 		return STEP_BATCH;
 	walk->broken = true;
+	if (frame != 0 && frame <= h.count) {
+		place->bad_record = h.record + frame - 1;
+		place->bad_offset = walk->offset + BATCH_HEADER_SIZE + frame_at;
+	}
 	if (*ret_error != 0) {
 		snprintf(place->what, sizeof(place->what), "%s", unread_text(*ret_error));
 		return STEP_FAILED;
 	}
-	if (h.bytes < walk->header.bytes)
-		snprintf(place->what, sizeof(place->what), "end of file");
-	else if (frame > h.count)
-		snprintf(place->what, sizeof(place->what), "history checksum of the batch");
-	else
-		snprintf(place->what, sizeof(place->what), "frame checksum of record %" PRIu64,
-			 h.record + frame - 1);
+	snprintf(place->what, sizeof(place->what), "%s",
+		 h.bytes < walk->header.bytes ? "end of file"
+		 : frame > h.count            ? "history checksum of the batch"
+					      : "frame checksum");
 	return STEP_OTHER;
 }
 
@@ -523,6 +546,7 @@ int walk_next(struct walk *walk, struct walk_batch *ret, struct walk_place *ret_
 		place_set(walk, ret_place, walk->position, walk->offset, "no segment has it");
 		if (walk->position >= walk->set->count) {
 			ret_place->offset = 0;
+			ret_place->nothing = true;
 			blame_header(walk, 0, ret_place);
 			return 0;
 		}

@@ -27,6 +27,7 @@ struct segment {
 	uint64_t doubt;               /* bad header, or segments_lost_first: records from this one on may have stood in it; else 0 */
 	uint64_t claim;               /* the highest `durable` that segment_search has found in it, 0 */
 	bool searched;                /* to its end */
+	bool written;                 /* ... and found anything but zeros behind the header */
 	uint64_t error_offset;        /* where a read failed, when segment_search has returned -EIO */
 };
 
@@ -112,15 +113,22 @@ struct walk_place {
 	uint64_t offset;
 	uint64_t segment_index; /* 0 when there is none */
 	uint64_t last_record;   /* the last record of the batch that is broken there, when its header is whole; else == record */
+	uint64_t bad_record;    /* 0, or the record of the first frame that is wrong in that batch ... */
+	uint64_t bad_offset;    /* ... and where that stands in the file */
 	bool nothing;           /* no batch stands there, not even a broken one: zeros, or the end of the file */
 	char what[200];         /* "frame checksum", "batch header checksum", "zeros", "end of file", "no segment" ... */
 };
 
-/* "segment 00000000000000000003.seg offset 8192: records 17..20: frame checksum of record 18"; `last` is the last record that is missing
- * (at least place->last_record is named). Without a segment: "record 17: no segment has it". Returns out. */
-enum { WALK_PLACE_TEXT_SIZE = 400 };
+/* "segment 00000000000000000003.seg offset 8192: records 17..20: zeros"; `last` is the last record that is missing (at least
+ * place->last_record is named). Where a frame is known to be wrong, that is named and no other: "segment 00000000000000000003.seg offset
+ * 8372: record 18: frame checksum". Without a segment: "record 17: no segment has it". Returns out. */
+enum { WALK_PLACE_TEXT_SIZE = 400,
+       RECORDS_TEXT_SIZE = 60 };
 const char *walk_place_text(const struct walk_place *place, uint64_t last,
 			    char out[WALK_PLACE_TEXT_SIZE]);
+
+/* "record 17", or "records 17..20". Returns out. */
+const char *records_text(uint64_t first, uint64_t last, char out[RECORDS_TEXT_SIZE]);
 
 struct walk;
 

@@ -25,7 +25,8 @@ static void walk_all(const char *path, uint64_t from, uint64_t skip_to, struct m
 	assert_int_equal(walk_create(&set, from, skip_to, &walk), 0);
 	while ((result = walk_next(walk, &batch, &met->place)) == 1) {
 		const struct batch_header *h = &batch.header;
-		const char *kind = h->count > 0 ? "" : batch_is_seal(h) ? "s" : "f";
+		const char *kind = h->count > 0 ? "" : batch_is_seal(h) ? "s"
+									: "f";
 
 		at += (size_t)snprintf(met->text + at, sizeof(met->text) - at, "%s%s%llu",
 				       at > 0 ? " " : "", kind, (unsigned long long)h->record);
@@ -206,7 +207,7 @@ static void missing_and_bad_segments(void **state)
 	build_flip(&b, 2, 40, 1);
 	segment_name(2, name);
 	assert_int_equal(file_remove(b.directory, name), 0);
-	expect(&b, 1, 0, "1-2", 3, 1, 8192, "zeros");
+	expect(&b, 1, 0, "1-2", 3, 1, 8192, "zeros, and segment 2 is missing");
 	segment_name(1, name);
 	assert_int_equal(file_remove(b.directory, name), 0);
 	expect(&b, 1, 0, "", 1, 0, 0, "no segment has it");
@@ -249,7 +250,8 @@ static void a_tail_torn_at_every_byte(void **state)
 	uint8_t *whole = malloc(b.at);
 	memcpy(whole, b.image, b.at);
 	for (uint64_t cut = start; cut <= end; cut++) {
-		const char *text = cut < middle ? "1-2" : cut < end ? "1-2 3" : "1-2 3 4-5";
+		const char *text = cut < middle ? "1-2" : cut < end ? "1-2 3"
+								    : "1-2 3 4-5";
 
 		build_save_size(&b, cut);
 		walk_all(b.path, 1, 0, &met);
@@ -462,7 +464,7 @@ static void going_on_behind_a_bad_place(void **state)
 	(void)state;
 	build_init(&b);
 	build_segment(&b, 1);
-	build_one(&b, 0, 2, 10);  /* 1-2 */
+	build_one(&b, 0, 2, 10);   /* 1-2 */
 	build_batch(&b, 0, 1, 10); /* 3 */
 	build_batch(&b, 1, 1, 10); /* 4 */
 	build_batch(&b, 2, 1, 10); /* 5 */
@@ -546,6 +548,9 @@ static void places_as_text(void **state)
 		{ { .record = 17, .last_record = 19, .segment_index = 3, .offset = 8192, .what = "zeros" },
 		  0,
 		  "segment 00000000000000000003.seg offset 8192: records 17..19: zeros" },
+		{ { .record = 17, .last_record = 19, .segment_index = 3, .offset = 8192, .bad_record = 18, .bad_offset = 8400, .what = "frame checksum" },
+		  20,
+		  "segment 00000000000000000003.seg offset 8400: record 18: frame checksum" },
 		{ { .record = 17, .last_record = 17, .what = "no segment has it" }, 0, "record 17: no segment has it" },
 	};
 	char text[WALK_PLACE_TEXT_SIZE];

@@ -125,29 +125,28 @@ def is_plain(stream):
 
 
 def frames(batch, data):
-    """The frames of a batch, as (payload, checksum); an error text when the batch is not good [5]."""
-    if len(data) < batch.bytes:
-        return "the file ends before its frames do"
+    """The payloads of a batch's frames up to the first that is not good, and what is wrong, None when the batch is good [5]. Where
+    no single frame is at fault there are none."""
     found = []
     at = 0
     h = batch.h_before
     for seq in range(batch.first_seq, batch.first_seq + batch.count):
         if at + 8 > len(data):
-            return f"no place for the frame of number {seq}"
+            return found, f"no place for the frame of number {seq}"
         size, checksum = struct.unpack_from("<II", data, at)
         if at + 8 + size > len(data):
-            return f"the frame of number {seq} is too long"
+            return found, f"the frame of number {seq} is too long"
         payload = data[at + 8:at + 8 + size]
         if crc32c(batch.stream + struct.pack("<QI", seq, size) + payload) != checksum:
-            return f"frame checksum of number {seq}"
+            return found, f"frame checksum of number {seq}"
         h = crc32c(data[at + 4:at + 8], h)
         found.append(payload)
         at += 8 + size
-    if at != len(data):
-        return "bytes behind the last frame"
+    if at != batch.bytes:
+        return [], "bytes behind the last frame"
     if h != batch.h_after:
-        return "history checksum"
-    return found
+        return [], "history checksum"
+    return found, None
 
 
 class File:
@@ -289,7 +288,8 @@ class Journal:
         self.directory = path if hasattr(path, "names") else Directory(path)
         self.shown = shown
         self.damages = []
-        self.batches = []  # (segment, offset, batch), those that the walk has met
+        self.batches = []  # (segment, offset, batch, count): those that the walk has met, and how many of its records may be shown
+        self.broken = None  # (segment, offset, batch, payloads): that where it has stopped, with a whole header [11]
         self.claim = read_lock(self.directory)
         self.list()
         self.find_bounds()
@@ -401,13 +401,22 @@ class Journal:
             if segment.bound > doubt:
                 self.damaged(e if segment.index > highest else min(e, doubt), segment, 0, "segment header")
         if e <= min(self.claim, self.shown):
-            self.damaged(e, *where)
+            self.damaged_at(e, where)
         elif self.snapshots and self.shown == INFINITY and \
                 max([0] + [s.index for s in self.segments]) <= max(s.segment for s in self.snapshots):
             self.damaged(e, "none", 0, "no segment behind the snapshot")
         if not self.damages:
             for snapshot in self.covering:
                 self.compare(snapshot)
+
+    def damaged_at(self, e, where):
+        """Of a damaged batch the frames in front of the first bad one are shown, as far as they are promised [11]."""
+        if not self.broken:
+            self.damaged(e, *where)
+            return
+        segment, offset, batch, payloads = self.broken
+        self.batches.append((segment, offset, batch, min(len(payloads), min(self.claim, self.shown) - e + 1)))
+        self.damaged(e + len(payloads), segment, offset + Batch.SIZE + sum(8 + len(payload) for payload in payloads), where[2])
 
     def walk_segment(self, segment, e):
         """Up to the record e that is not found here: (e, (segment, offset, why))."""
@@ -434,11 +443,12 @@ class Journal:
                     if snapshot.covers < e:
                         self.compare(snapshot)
                 if not batch.flags & LOST:
-                    good = frames(batch, segment.read(offset + Batch.SIZE, batch.bytes))
-                    if isinstance(good, str):
-                        return e, (segment, offset, good)
+                    good, wrong = frames(batch, segment.read(offset + Batch.SIZE, batch.bytes))
+                    if wrong:
+                        self.broken = (segment, offset, batch, good)
+                        return e, (segment, offset, wrong)
                     self.follow(segment, offset, batch)
-                self.batches.append((segment, offset, batch))
+                self.batches.append((segment, offset, batch, batch.count))
                 e += batch.count
             first = bool(batch.flags & LAST)
             offset = -(-end // segment.block) * segment.block if first else end
@@ -501,13 +511,13 @@ class Journal:
 
     def records(self):
         stop = min([self.shown + 1] + [damage.record for damage in self.damages])
-        for segment, offset, batch in self.batches:
+        for segment, offset, batch, count in self.batches:
             if batch.flags & LOST:
                 continue
-            good = frames(batch, segment.read(offset + Batch.SIZE, batch.bytes))
-            if isinstance(good, str):
-                raise OSError(f"segment {segment.name} offset {offset} has changed: {good}")
-            for i, payload in enumerate(good):
+            good, wrong = frames(batch, segment.read(offset + Batch.SIZE, batch.bytes))
+            if wrong and count == batch.count or len(good) < count:
+                raise OSError(f"segment {segment.name} offset {offset} has changed: {wrong}")
+            for i, payload in enumerate(good[:count]):
                 if batch.record + i >= stop:
                     return
                 yield Record(batch.record + i, batch.stream.hex(), batch.first_seq + i, batch.time, peer(batch),

@@ -52,7 +52,7 @@ def test_every_seventh(journals, kind):
 
 def test_a_difference_is_found(journals, monkeypatch):
     """A reader that takes every frame for good does not pass."""
-    monkeypatch.setattr(every_bit.journal_reader, "frames", lambda batch, data: [b""] * batch.count)
+    monkeypatch.setattr(every_bit.journal_reader, "frames", lambda batch, data: ([b""] * batch.count, None))
     monkeypatch.setattr(every_bit, "shown", lambda *_: 0)
     assert compare(journals / "tail", "00000000000000000001.seg", "flip", 61)[2]
 

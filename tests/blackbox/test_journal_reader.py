@@ -135,8 +135,8 @@ def test_worked_example_flipped(tmp_path):
     first = {**files, one: flipped(files[one], 0x1085, 0)}
     last = {**files, two: flipped(files[two], 0x2085, 0)}
     no_lock = {name: data for name, data in last.items() if name != "lock"}
-    assert mine(lay(tmp_path / "first", first))[0] == (1, one, BLOCK)
-    assert mine(lay(tmp_path / "last", last))[0] == (5, two, 2 * BLOCK)
+    assert mine(lay(tmp_path / "first", first))[0] == (1, one, BLOCK + 128)
+    assert mine(lay(tmp_path / "last", last))[0] == (5, two, 2 * BLOCK + 128)
     damage, records = mine(lay(tmp_path / "no lock", no_lock))
     assert damage is None and len(records) == 4
     none_of(disagreements(tmp_path, [("first", first), ("last", last), ("no lock", no_lock)]))

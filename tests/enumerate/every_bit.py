@@ -115,10 +115,10 @@ def reader_says(files, touched=None):
     damage = journal.damages[0].record if journal.damages else None
     stop = journal_reader.INFINITY if damage is None else damage
     first = last = checksum = count = 0
-    for segment, offset, batch in journal.batches:
-        payloads = journal_reader.frames(batch, segment.read(offset + batch.SIZE, batch.bytes)) \
+    for segment, offset, batch, may_show in journal.batches:
+        payloads = journal_reader.frames(batch, segment.read(offset + batch.SIZE, batch.bytes))[0] \
             if not batch.flags & journal_reader.LOST else []
-        payloads = tuple(payloads[:max(0, stop - batch.record)])
+        payloads = tuple(payloads[:max(0, min(may_show, stop - batch.record))])
         if payloads:
             first = first or batch.record
             last = batch.record + len(payloads) - 1

@@ -26,17 +26,18 @@ struct listed {
 static struct {
 	struct listed listed[NAMES_MAX];
 	size_t listed_count;
-	uint64_t lock;       /* the lock file's inode; 0: there is none */
+	uint64_t lock;                            /* the lock file's inode; 0: there is none */
 	struct audit_segment segments[NAMES_MAX]; /* by index */
 	size_t segment_count;
-	bool is_stale;       /* walk again from the beginning */
-	bool is_blind;       /* the medium has lied, and there is no way on */
-	bool is_inside;      /* the place is within a commit */
-	bool is_looking;     /* what is met does not go into the ledger */
-	uint64_t current;    /* index of the segment where the walk is; 0: nowhere */
+	bool is_stale;    /* walk again from the beginning */
+	bool is_blind;    /* the medium has lied, and there is no way on */
+	bool is_inside;   /* the place is within a commit */
+	bool is_looking;  /* what is met does not go into the ledger */
+	uint64_t current; /* index of the segment where the walk is; 0: nowhere */
 	uint64_t place;
-	uint64_t e;          /* the record that comes next */
-	uint8_t *batch;      /* its bytes */
+	uint64_t e;     /* the record that comes next */
+	uint32_t front; /* the good frames of the batch that is damaged there, in front of the first bad one */
+	uint8_t *batch; /* its bytes */
 	size_t batch_size;
 	char why[200];
 } audit;
@@ -224,6 +225,7 @@ static bool step(const struct audit_segment *segment)
 	uint8_t header[AUDIT_BATCH_HEADER];
 	struct audit_batch batch;
 
+	audit.front = 0;
 	if (!disk_medium_read(checks.config.disk, segment->inode, audit.place, header,
 			      sizeof(header)) ||
 	    !audit_batch_read(segment, header, &batch) || batch.is_first == audit.is_inside)
@@ -239,7 +241,8 @@ static bool step(const struct audit_segment *segment)
 		return true;
 	}
 	if (batch.record != audit.e || batch.record + batch.count > segment->bound ||
-	    !read_frames(segment, &batch) || !audit_batch_is_good(&batch, audit.batch))
+	    !read_frames(segment, &batch) ||
+	    !audit_batch_is_good(&batch, audit.batch, &audit.front))
 		return false;
 	if (batch.is_lost)
 		world_fail("record %llu: a LOST batch, and nobody has repaired anything",
@@ -377,6 +380,11 @@ bool audit_further(void)
 uint64_t audit_place(void)
 {
 	return audit.e;
+}
+
+uint64_t audit_bad_place(void)
+{
+	return audit.e + audit.front;
 }
 
 uint64_t audit_first(void)

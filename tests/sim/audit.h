@@ -4,16 +4,18 @@
 
 #include "check_private.h"
 
-enum { AUDIT_BATCH_HEADER = 128, AUDIT_FRAME_HEADER = 8, AUDIT_SALT = 16 };
+enum { AUDIT_BATCH_HEADER = 128,
+       AUDIT_FRAME_HEADER = 8,
+       AUDIT_SALT = 16 };
 
 struct audit_segment {
 	uint64_t index;
 	uint64_t inode;
 	uint64_t size;
-	bool is_valid;       /* its header is good, and certain; then: */
+	bool is_valid; /* its header is good, and certain; then: */
 	uint32_t block;
 	uint8_t salt[AUDIT_SALT];
-	uint64_t f;          /* 0: not known */
+	uint64_t f; /* 0: not known */
 	uint64_t bound;
 };
 
@@ -49,7 +51,8 @@ uint64_t audit_segment_claim(const struct audit_segment *segment);
 bool audit_batch_read(const struct audit_segment *segment, const uint8_t *header,
 		      struct audit_batch *ret);
 
-/* docs/journal.md 5: are its frames good? */
-bool audit_batch_is_good(const struct audit_batch *batch, const uint8_t *frames);
+/* docs/journal.md 5: are its frames good? If not, *ret_front is how many stand in front of the first bad one. */
+bool audit_batch_is_good(const struct audit_batch *batch, const uint8_t *frames,
+			 uint32_t *ret_front);
 
 #endif

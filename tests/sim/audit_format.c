@@ -178,16 +178,19 @@ static uint32_t frame_checksum(const struct audit_batch *batch, uint64_t seq,
 	return crc32c(crc32c(crc, frame, 4), frame + AUDIT_FRAME_HEADER, size);
 }
 
-bool audit_batch_is_good(const struct audit_batch *batch, const uint8_t *frames)
+bool audit_batch_is_good(const struct audit_batch *batch, const uint8_t *frames,
+			 uint32_t *ret_front)
 {
 	size_t left = batch->bytes;
 	uint32_t h = batch->h_before;
 
+	*ret_front = 0;
 	if (batch->is_lost)
 		return true;
 	for (uint32_t i = 0; i < batch->count; i++) {
 		uint32_t size;
 
+		*ret_front = i;
 		if (left < AUDIT_FRAME_HEADER)
 			return false;
 		size = check_u32(frames);
@@ -199,5 +202,6 @@ bool audit_batch_is_good(const struct audit_batch *batch, const uint8_t *frames)
 		frames += AUDIT_FRAME_HEADER + size;
 		left -= AUDIT_FRAME_HEADER + size;
 	}
+	*ret_front = 0; /* if it is not good, then as a whole */
 	return left == 0 && h == batch->h_after;
 }

@@ -235,6 +235,9 @@ uint64_t audit_first(void);
 /* The record at which the walk stands: when something has not been found, this is the first of it. */
 uint64_t audit_place(void);
 
+/* As audit_place; but where a batch is damaged there, its first frame that is not good: those in front of it are shown, and not missing. */
+uint64_t audit_bad_place(void);
+
 /* Servers come and go: look at everything again. */
 void audit_restart(void);
 
