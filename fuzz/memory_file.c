@@ -15,9 +15,9 @@ enum {
 	NAMES_MAX = 64,
 	NODES_MAX = 256,
 	OPEN_MAX_HERE = 256,
-	OPEN_BASE = 1000,             /* so that no real descriptor is taken for one of these */
+	OPEN_BASE = 1000, /* so that no real descriptor is taken for one of these */
 	DIRECTORY_BASE = 5000,
-	NODE_SIZE_MIN = 4096,         /* what is mapped never moves: nobody maps more */
+	NODE_SIZE_MIN = 4096, /* what is mapped never moves: nobody maps more */
 	DISK_SIZE = 64 << 20,
 	SPARES_MAX = 64,
 	SPARE_SIZE_MAX = 1 << 20,
@@ -28,8 +28,8 @@ struct node {
 	uint64_t size;
 	uint64_t room;
 	uint64_t modified_ns;
-	unsigned references;          /* names and open files */
-	unsigned shared;              /* locks */
+	unsigned references; /* names and open files */
+	unsigned shared;     /* locks */
 	bool exclusive;
 };
 
@@ -42,7 +42,7 @@ struct name {
 struct directory {
 	char path[64];
 	struct name names[NAMES_MAX];
-	unsigned name_count;          /* used and unused ones */
+	unsigned name_count; /* used and unused ones */
 };
 
 struct open_file {
@@ -50,7 +50,7 @@ struct open_file {
 	bool used;
 	bool writable;
 	bool direct;
-	char lock;                    /* 's', 'x' or '\0' */
+	char lock; /* 's', 'x' or '\0' */
 };
 
 /* Memory of files that are gone, for those to come: all zero. Making it anew each time is what most of the time would go into. */
@@ -391,6 +391,11 @@ int file_stat(int file, struct file_stat *ret)
 				   .modified_ns = node->modified_ns,
 				   .inode = (uint64_t)(node - nodes) + 1 };
 	return 0;
+}
+
+int file_is_within(const char *path, const char *directory)
+{
+	return strcmp(path, directory) == 0; /* directories hold none */
 }
 
 int file_geometry(int directory, struct file_geometry *ret)

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -101,6 +102,28 @@ int file_make_directory(const char *path)
 	}
 	/* Also when it was there: whoever made it may have been killed before its name was durable. */
 	return flush_parent(path);
+}
+
+int file_is_within(const char *path, const char *directory)
+{
+	char parent[PATH_MAX], real[PATH_MAX], outer[PATH_MAX];
+	size_t size;
+	int error;
+
+	if (realpath(directory, outer) == NULL)
+		return -errno;
+	if (realpath(path, real) == NULL) {
+		error = path_parent(path, parent);
+		if (error)
+			return error;
+		if (realpath(parent, real) == NULL)
+			return -errno;
+	}
+	size = strlen(outer);
+	if (size == 1)
+		return 1; /* all is in the root */
+	return strlen(real) >= size && memcmp(real, outer, size) == 0 &&
+	       (real[size] == '\0' || real[size] == '/');
 }
 
 int file_list(int directory, int (*each)(void *context, const char *name), void *context)

@@ -27,6 +27,10 @@ int file_open_directory(const char *path, int *ret_directory);
  * already. -ENOENT: its parent is not there; -ENOTDIR: something else has that name. */
 int file_make_directory(const char *path);
 
+/* Is `path`, which need not be there yet, the directory `directory`, or in it, however deep? Symbolic links are followed. 1, 0, or -errno
+ * (also when the parent of `path` is not there). */
+int file_is_within(const char *path, const char *directory);
+
 /* Call `each` for every name in the directory but "." and ".."; stops at the first non-zero result and returns it.
  * In no particular order. */
 int file_list(int directory, int (*each)(void *context, const char *name), void *context);

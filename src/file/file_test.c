@@ -125,6 +125,42 @@ static int stop_at_once(void *context, const char *name)
 	return 7;
 }
 
+static void test_is_within(void **state)
+{
+	static const struct {
+		const char *path;
+		int within; /* in "a" */
+	} rows[] = {
+		{ "a", 1 },
+		{ "a/", 1 },
+		{ "a/b", 1 },
+		{ "a/none", 1 },
+		{ "a/b/none/", 1 },
+		{ "link/none", 1 },
+		{ "aa", 0 },
+		{ "none", 0 },
+		{ ".", 0 },
+		{ "a/../none", 0 },
+		{ "no/parent", -ENOENT },
+	};
+	struct place *place = *state;
+	char outer[128], path[200];
+
+	snprintf(outer, sizeof(outer), "%s/a", place->path);
+	assert_int_equal(mkdirat(place->directory, "a", 0700), 0);
+	assert_int_equal(mkdirat(place->directory, "aa", 0700), 0);
+	assert_int_equal(mkdirat(place->directory, "a/b", 0700), 0);
+	assert_int_equal(symlinkat("a/b", place->directory, "link"), 0);
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		snprintf(path, sizeof(path), "%s/%s", place->path, rows[i].path);
+		if (file_is_within(path, outer) != rows[i].within)
+			fail_msg("%s", rows[i].path);
+	}
+	assert_int_equal(file_is_within("/none", "/"), 1);
+	assert_int_equal(file_is_within(place->path, "/none"), -ENOENT);
+	assert_int_equal(unlinkat(place->directory, "a/b", AT_REMOVEDIR), 0);
+}
+
 static void test_list(void **state)
 {
 	struct place *place = *state;
@@ -164,8 +200,12 @@ static void test_open_only_regular_files(void **state)
 		const char *name;
 		int result;
 	} rows[] = {
-		{ "missing", -ENOENT },   { "link", -EINVAL },   { "fifo", -EINVAL },
-		{ "directory", -EINVAL }, { "socket", -EINVAL }, { "./file", -EINVAL },
+		{ "missing", -ENOENT },
+		{ "link", -EINVAL },
+		{ "fifo", -EINVAL },
+		{ "directory", -EINVAL },
+		{ "socket", -EINVAL },
+		{ "./file", -EINVAL },
 		{ ".", -EINVAL },
 	};
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -449,6 +489,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_directories),
 		TEST(test_relative_directory),
+		TEST(test_is_within),
 		TEST(test_list),
 		TEST(test_open_only_regular_files),
 		TEST(test_read_and_write),

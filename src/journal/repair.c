@@ -510,6 +510,18 @@ static int begin_out(struct repair *r, const char *to, struct snapshot_file snap
 	return error == 0 ? 0 : failed(r, error, "copy");
 }
 
+/* FROM is not touched, so the new journal is made neither in it nor in its place. */
+static int check_to(struct repair *r, const char *to)
+{
+	int within = file_is_within(to, r->from);
+
+	if (within == 1)
+		return failure_set(r->why, EXIT_CREATE, 0,
+				   "make journal %s: it would be inside %s, which is not touched",
+				   to, r->from);
+	return 0; /* whatever else is wrong with it is told when it is made */
+}
+
 static int open_from(struct repair *r)
 {
 	int error = file_open_directory(r->from, &r->directory);
@@ -590,6 +602,8 @@ int journal_repair(const char *from, const char *to, void (*line)(void *context,
 	r.lock.file = -1;
 	r.set.directory = -1;
 	error = open_from(&r);
+	if (error == 0)
+		error = check_to(&r, to);
 	if (error == 0)
 		error = copy_all(&r, to);
 	repair_out_destroy(r.out);

@@ -635,6 +635,11 @@ static void refusals(void **state)
 	assert_int_equal(why.status, EXIT_CREATE);
 	assert_true(journal_repair(b.path, b.path, keep_line, &lines, &why) < 0);
 	assert_int_equal(why.status, EXIT_CREATE);
+	snprintf(path, sizeof(path), "%s/below", b.path);
+	assert_true(journal_repair(b.path, path, keep_line, &lines, &why) < 0);
+	assert_int_equal(why.status, EXIT_CREATE);
+	assert_non_null(strstr(why.text, "it would be inside "));
+	assert_int_equal(access(path, F_OK), -1);
 	/* A server is on it. */
 	build_lock(&b, 13);
 	assert_int_equal(file_open(b.directory, NAME_LOCK, FILE_WRITE, &file), 0);
