@@ -2,6 +2,8 @@
 #include "journal/journal.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -397,6 +399,17 @@ uint64_t journal_turn(struct journal *j)
 	return seal_ns < store_ns ? seal_ns : store_ns;
 }
 
+static void fail_write(struct journal *j, const struct staging *s, int error)
+{
+	char name[SEGMENT_NAME_SIZE];
+	char what[100];
+
+	segment_name(s->segment_index, name);
+	snprintf(what, sizeof(what), "segment %s offset %" PRIu64 ": %s", name, s->offset,
+		 j->how == IO_WRITE_DSYNC ? "durable write" : "write and flush");
+	journal_fail(j, error, what);
+}
+
 void journal_written(struct journal *j, struct io_write *write, int result)
 {
 	struct staging *s = (struct staging *)write;
@@ -407,8 +420,7 @@ void journal_written(struct journal *j, struct io_write *write, int result)
 		/* J2: final, whatever a second try would say. */
 		j->flying--;
 		s->state = STAGING_WRITTEN; /* never taken from the queue: the journal has failed */
-		journal_fail(j, -result,
-			     j->how == IO_WRITE_DSYNC ? "durable write" : "write and flush");
+		fail_write(j, s, -result);
 		return;
 	}
 	if (j->failed != 0) {

@@ -169,6 +169,7 @@ static void test_failed_write_is_final(void **state)
 	assert_int_equal(append(j, "a", stream, 1, 10, NULL), -EROFS);
 	assert_int_equal(journal_notice(j, &kind, &notice), 1);
 	assert_int_equal(kind, JOURNAL_FAILED);
+	assert_non_null(strstr(notice.text, ": segment 00000000000000000001.seg offset 8192: "));
 	assert_non_null(strstr(notice.text, "Input/output error"));
 	door.now += 10 * SECOND_NS;
 	journal_turn(j);
