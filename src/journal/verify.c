@@ -91,6 +91,16 @@ static void damage(struct verify *v, const struct walk_place *place, uint64_t la
 		v->bad_header = place->segment_index; /* a batch never stands at 0 */
 }
 
+/* The next record stands right behind the bad place: that was a seal, or the end of a stream. */
+static void damage_without_loss(struct verify *v, const struct walk_place *place)
+{
+	struct walk_place here = *place;
+	size_t size = strlen(here.what);
+
+	snprintf(here.what + size, sizeof(here.what) - size, "; no record is missing here");
+	damage(v, &here, 0);
+}
+
 static int unreadable(struct verify *v, int error, const struct walk_place *place)
 {
 	char text[WALK_PLACE_TEXT_SIZE];
@@ -429,7 +439,10 @@ static int report(struct verify *v, const struct walk_place *place)
 	v->hole_is_empty = place->nothing;
 	if (v->next > v->limit)
 		more = 0;
-	damage(v, place, v->next - 1);
+	if (more == 1 && v->next == before)
+		damage_without_loss(v, place);
+	else
+		damage(v, place, v->next - 1);
 	v->lost += v->next > before ? v->next - before : 0;
 	continuity_lost(&v->continuity);
 	return more;

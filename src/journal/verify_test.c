@@ -178,6 +178,105 @@ static void all_places_are_told(void **state)
 	build_deinit(&b);
 }
 
+static void expect_summary(const struct build *b, const char *lines_text, const char *summary)
+{
+	struct lines lines;
+	struct failure why;
+
+	assert_int_equal(verify(b->path, &lines, &why), -EBADMSG);
+	has(&lines, lines_text);
+	if (strstr(why.text, summary) == NULL)
+		fail_msg("'%s' is not in '%s'", summary, why.text);
+}
+
+/* Frames by their own places and numbers; those that are good count, also behind the damage. Repair loses as many. */
+static void damaged_frames(void **state)
+{
+	struct build b;
+	const uint64_t frames = 2 * BUILD_BLOCK + BATCH_HEADER_SIZE;
+
+	(void)state;
+	build_init(&b);
+	build_segment(&b, 1);
+	build_one(&b, 0, 3, 10);  /* 1-3 */
+	build_one(&b, 0, 20, 10); /* 4-23, 18 bytes each */
+	build_save(&b, 1);
+	b.durable = 23;
+	build_segment(&b, 2);
+	build_save(&b, 2);
+	build_lock(&b, 23);
+	build_flip(&b, 1, frames + 4 * 18, 1);
+	build_flip(&b, 1, frames + 9 * 18 + 9, 1);
+	build_flip(&b, 1, frames + 10 * 18 + 9, 1);
+	expect_summary(&b,
+		       "damage: segment 00000000000000000001.seg offset 8392: record 8: frame "
+		       "checksum\n"
+		       "damage: segment 00000000000000000001.seg offset 8482: records 13..14: frame "
+		       "checksum\n"
+		       "00000000000000000001.seg: records 1..23, 16384 bytes, damaged\n"
+		       "00000000000000000002.seg: 12288 bytes, unused\n",
+		       "2 places, 3 records missing; 20 good records in 2 segments");
+	build_deinit(&b);
+}
+
+/* How many are missing where a header is bad follows from what was promised; a spare behind it is one. */
+static void a_damaged_batch_at_the_end(void **state)
+{
+	struct build b;
+
+	(void)state;
+	build_init(&b);
+	build_segment(&b, 1);
+	build_one(&b, 0, 3, 10);
+	build_one(&b, 0, 20, 10);
+	build_save(&b, 1);
+	build_segment(&b, 2);
+	build_save(&b, 2);
+	build_lock(&b, 23);
+	build_flip(&b, 1, 2 * BUILD_BLOCK + 1, 1);
+	expect_summary(&b,
+		       "damage: segment 00000000000000000001.seg offset 8192: records 4..23: no "
+		       "batch header here\n"
+		       "00000000000000000001.seg: records 1..3, 16384 bytes, damaged\n"
+		       "00000000000000000002.seg: 12288 bytes, unused\n",
+		       "1 place, 20 records missing; 3 good records in 2 segments");
+	build_deinit(&b);
+}
+
+static void a_damaged_seal(void **state)
+{
+	struct build b;
+
+	(void)state;
+	build_init(&b);
+	build_segment(&b, 1);
+	build_one(&b, 0, 3, 10);
+	build_seal(&b);
+	b.durable = 3;
+	build_one(&b, 0, 2, 10);
+	build_save(&b, 0);
+	build_lock(&b, 5);
+	build_flip(&b, 1, 2 * BUILD_BLOCK + 1, 1);
+	expect_summary(&b, "offset 8192: record 4: no batch header here; no record is missing here\n",
+		       "1 place, 0 records missing; 5 good records in 1 segment");
+	build_deinit(&b);
+}
+
+static void a_missing_segment(void **state)
+{
+	struct build b;
+	char name[SEGMENT_NAME_SIZE];
+
+	(void)state;
+	build_init(&b);
+	three_segments(&b);
+	segment_name(2, name);
+	assert_int_equal(file_remove(b.directory, name), 0);
+	expect_summary(&b, "offset 12288: records 6..9: zeros, and segment 2 is missing\n",
+		       "1 place, 4 records missing; 9 good records in 2 segments");
+	build_deinit(&b);
+}
+
 /* Every bit that is promised: never "no damage" with fewer records. */
 static void one_bit_anywhere(void **state)
 {
@@ -657,6 +756,10 @@ int main(void)
 		cmocka_unit_test(nothing_to_verify),
 		cmocka_unit_test(dead_segments_are_no_damage),
 		cmocka_unit_test(all_places_are_told),
+		cmocka_unit_test(damaged_frames),
+		cmocka_unit_test(a_damaged_batch_at_the_end),
+		cmocka_unit_test(a_damaged_seal),
+		cmocka_unit_test(a_missing_segment),
 		cmocka_unit_test(one_bit_anywhere),
 		cmocka_unit_test(streams_must_go_on),
 		cmocka_unit_test(snapshots_are_compared),

@@ -1,7 +1,7 @@
 /* The one walk over a journal's records (J3, J4).
  *
  * It stands at a place (segment, offset) and expects a record number there. What is read lies in a window: one aligned piece of the
- * file, which grows to the batch that it must hold whole.
+ * file, which grows to the batch that it must hold whole. (A little above the usual length: window, place and batch are one machine.)
  *
  *      segment 3  | header | 10 11 12 | 13 14 | dead 15 ... |       bound(3) = 15
  *      segment 4  | header | 15 ...                                 f(4) = 15 */
@@ -267,37 +267,6 @@ static void blame_header(const struct walk *walk, uint32_t from, struct walk_pla
 		snprintf(place->what + size, sizeof(place->what) - size,
 			 ", and segments %" PRIu64 "..%" PRIu64 " are missing", index,
 			 set->list[from].index - 1);
-}
-
-const char *records_text(uint64_t first, uint64_t last, char out[RECORDS_TEXT_SIZE])
-{
-	if (first == last)
-		snprintf(out, RECORDS_TEXT_SIZE, "record %" PRIu64, last);
-	else
-		snprintf(out, RECORDS_TEXT_SIZE, "records %" PRIu64 "..%" PRIu64, first, last);
-	return out;
-}
-
-const char *walk_place_text(const struct walk_place *place, uint64_t last,
-			    char out[WALK_PLACE_TEXT_SIZE])
-{
-	char where[SEGMENT_NAME_SIZE + 60] = "";
-	char name[SEGMENT_NAME_SIZE];
-	char records[RECORDS_TEXT_SIZE];
-
-	if (last < place->last_record)
-		last = place->last_record;
-	if (place->segment_index != 0) {
-		segment_name(place->segment_index, name);
-		snprintf(where, sizeof(where), "segment %s offset %" PRIu64 ": ", name,
-			 place->bad_record != 0 ? place->bad_offset : place->offset);
-	}
-	if (place->bad_record != 0)
-		records_text(place->bad_record, place->bad_record, records);
-	else
-		records_text(place->record, last, records);
-	snprintf(out, WALK_PLACE_TEXT_SIZE, "%s%s: %s", where, records, place->what);
-	return out;
 }
 
 /* A segment whose first batch is broken still tells its f by the ones behind. Then: where does the first wanted record live? */
