@@ -33,8 +33,7 @@ static const char help[] =
 	"                     payload (or payload_base64)\n"
 	"  -0, --null         end each record with NUL instead of newline\n"
 	"\n"
-	"Exit status: 0; 65 damage (all before the damaged batch has been\n"
-	"printed); 66 no journal there.\n"
+	"Exit status: 0; 65 damage (all before it has been printed); 66 no journal there.\n"
 	"\n"
 	"Example: the simplest handler of messages\n"
 	"  roger read -f --format json | while read -r record; do ...; done\n";
