@@ -367,7 +367,9 @@ static void damage_says_what_is_missing(void **state)
 		"segment 00000000000000000002.seg offset 4096: record 6: batch header: checksum");
 	segment_name(2, name);
 	assert_int_equal(file_remove(b.directory, name), 0);
-	expect_damage(&b, 5, "segment 00000000000000000001.seg offset 12288: records 6..9: zeros, and segment 2 is missing");
+	expect_damage(&b, 5,
+		      "segment 00000000000000000001.seg offset 12288: records 6..9: zeros, and "
+		      "segment 2 is missing");
 	segment_name(1, name);
 	assert_int_equal(file_remove(b.directory, name), 0);
 	expect_damage(

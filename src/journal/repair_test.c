@@ -242,7 +242,8 @@ static void the_only_header_of_a_segment(void **state)
 	build_flip(&b, 2, b.batches[1].offset + 30, 8);
 	build_flip(&b, 2, b.batches[1].offset + BATCH_HEADER_SIZE, 8);
 	expect(&b, 0x6e,
-	       "segment 00000000000000000002.seg offset 4096: one flipped bit in the header mended\n"
+	       "segment 00000000000000000002.seg offset 4096: one flipped bit in the header "
+	       "mended\n"
 	       "lost: segment 00000000000000000002.seg offset 4224: record 4: frame checksum\n"
 	       "5 records saved, 1 lost\n",
 	       NULL);
@@ -271,8 +272,10 @@ static void several_frames(void **state)
 	build_flip(&b, 1, BUILD_BLOCK + BATCH_HEADER_SIZE + 51 * 30 + 12, 1);
 	/* 384 ... 895 of the frames: 12 (from 0) ... 29 */
 	expect(&b, 0x1fe7ffff80001ffe,
-	       "lost: segment 00000000000000000001.seg offset 4584: records 13..30: frame checksum\n"
-	       "lost: segment 00000000000000000001.seg offset 5724: records 51..52: frame checksum\n"
+	       "lost: segment 00000000000000000001.seg offset 4584: records 13..30: frame "
+	       "checksum\n"
+	       "lost: segment 00000000000000000001.seg offset 5724: records 51..52: frame "
+	       "checksum\n"
 	       "40 records saved, 20 lost\n",
 	       NULL);
 	build_deinit(&b);

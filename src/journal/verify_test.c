@@ -211,8 +211,8 @@ static void damaged_frames(void **state)
 	expect_summary(&b,
 		       "damage: segment 00000000000000000001.seg offset 8392: record 8: frame "
 		       "checksum\n"
-		       "damage: segment 00000000000000000001.seg offset 8482: records 13..14: frame "
-		       "checksum\n"
+		       "damage: segment 00000000000000000001.seg offset 8482: records 13..14: "
+		       "frame checksum\n"
 		       "00000000000000000001.seg: records 1..23, 16384 bytes, damaged\n"
 		       "00000000000000000002.seg: 12288 bytes, unused\n",
 		       "2 places, 3 records missing; 20 good records in 2 segments");
@@ -257,7 +257,9 @@ static void a_damaged_seal(void **state)
 	build_save(&b, 0);
 	build_lock(&b, 5);
 	build_flip(&b, 1, 2 * BUILD_BLOCK + 1, 1);
-	expect_summary(&b, "offset 8192: record 4: no batch header here; no record is missing here\n",
+	expect_summary(&b,
+		       "offset 8192: record 4: no batch header here; no record is missing "
+		       "here\n",
 		       "1 place, 0 records missing; 5 good records in 1 segment");
 	build_deinit(&b);
 }

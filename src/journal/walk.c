@@ -1,7 +1,9 @@
 /* The one walk over a journal's records (J3, J4).
  *
  * It stands at a place (segment, offset) and expects a record number there. What is read lies in a window: one aligned piece of the
- * file, which grows to the batch that it must hold whole. (A little above the usual length: window, place and batch are one machine.)
+ * file, which grows to the batch that it must hold whole.
+ *
+ * It is one concept, a little above the usual length: window, place and batch are one machine.
  *
  *      segment 3  | header | 10 11 12 | 13 14 | dead 15 ... |       bound(3) = 15
  *      segment 4  | header | 15 ...                                 f(4) = 15 */

@@ -548,7 +548,7 @@ static void places_as_text(void **state)
 		{ { .record = 17, .last_record = 19, .segment_index = 3, .offset = 8192, .what = "zeros" },
 		  0,
 		  "segment 00000000000000000003.seg offset 8192: records 17..19: zeros" },
-		{ { .record = 17, .last_record = 19, .segment_index = 3, .offset = 8192, .bad_record = 18, .bad_offset = 8400, .what = "frame checksum" },
+		{ { .record = 17, .last_record = 19, .segment_index = 3, .bad_record = 18, .bad_offset = 8400, .what = "frame checksum" },
 		  20,
 		  "segment 00000000000000000003.seg offset 8400: record 18: frame checksum" },
 		{ { .record = 17, .last_record = 17, .what = "no segment has it" }, 0, "record 17: no segment has it" },

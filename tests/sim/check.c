@@ -137,7 +137,8 @@ void check_missing(uint64_t record, const char *format, ...)
 	checks.debts = check_grow(checks.debts, checks.debt_count, &checks.debt_capacity,
 				  sizeof(checks.debts[0]));
 	checks.debts[checks.debt_count].record = record;
-	checks.debts[checks.debt_count].first = audit_place() <= record ? audit_bad_place() : record;
+	checks.debts[checks.debt_count].first =
+		audit_place() <= record ? audit_bad_place() : record;
 	memcpy(checks.debts[checks.debt_count++].text, text, sizeof(text));
 }
 
