@@ -176,7 +176,7 @@ static void one_byte_anywhere(void **state)
 	build_deinit(&b);
 }
 
-/* Each bit of each header: whoever salvages does without it, and nobody else does. */
+/* Any bit of a header: whoever salvages does without it, and nobody else does. */
 static void one_bit_of_a_header(void **state)
 {
 	struct build b;
@@ -185,7 +185,7 @@ static void one_bit_of_a_header(void **state)
 	build_init(&b);
 	three_segments(&b);
 	for (unsigned k = 0; k < b.batch_count; k += 3) {
-		for (unsigned bit = 0; bit < 8 * BATCH_HEADER_SIZE; bit += 5) {
+		for (unsigned bit = 0; bit < 8 * BATCH_HEADER_SIZE; bit += 23) {
 			uint64_t at = b.batches[k].offset + bit / 8;
 			struct target t;
 			char text[150];
@@ -202,7 +202,7 @@ static void one_bit_of_a_header(void **state)
 			build_flip(&b, b.batches[k].index, at, (uint8_t)(1u << bit % 8));
 		}
 	}
-	for (unsigned bit = 0; bit < 8 * SEGMENT_HEADER_SIZE; bit++) {
+	for (unsigned bit = 0; bit < 8 * SEGMENT_HEADER_SIZE; bit += 7) {
 		uint64_t index = 1 + bit % 3;
 		struct target t;
 		char text[150];
