@@ -7,6 +7,7 @@
 #include "clock/clock.h"
 #include "journal/journal_testing.h"
 #include "journal/reader.h"
+#include "journal/verify.h"
 
 /* Last. */
 #include "base/test.h"
@@ -149,6 +150,48 @@ static void what_keep_bytes_covers_stays(void **state)
 		kill_it(j);
 		assert_int_equal(tear_down(state), 0);
 		assert_int_equal(set_up_kept(state), 0);
+	}
+}
+
+/* --- what is damaged */
+
+static void count_line(void *context, const char *text)
+{
+	(void)text;
+	++*(unsigned *)context;
+}
+
+static int verify_it(void)
+{
+	struct failure why = { 0 };
+	unsigned lines = 0;
+
+	return journal_verify(path, count_line, &lines, &why);
+}
+
+/* A segment that lost all of its batches looks like an unused spare, but none stands between segments that the snapshot covers. */
+static void a_covered_segment_without_batches_stays(void **state)
+{
+	enum { FROM = COMMIT_BLOCK_MIN };
+	struct stream_state s;
+	struct journal *j = open_it();
+	char name[SEGMENT_NAME_SIZE];
+	char whole[200];
+
+	(void)state;
+	fill_segments(j, "a", open_stream(j, "a", &s), 5);
+	assert_true(j->store.snapshot_index >= 4);
+	stop_it(j);
+	assert_int_equal(verify_it(), 0);
+	segment_name(3, name);
+	file_path(name, whole);
+	assert_int_equal(truncate(whole, FROM), 0);
+	assert_int_equal(truncate(whole, SEGMENT_SIZE_MIN), 0);
+	assert_int_equal(verify_it(), -EBADMSG);
+	for (int i = 0; i < 2; i++) {
+		stop_it(open_it());
+		assert_true(segment_exists(3));
+		assert_int_equal(verify_it(), -EBADMSG);
 	}
 }
 
@@ -414,6 +457,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		ROW(what_keep_bytes_covers_stays),
+		ROW(a_covered_segment_without_batches_stays),
 		ROW(a_stream_with_kept_records_is_not_forgotten),
 		ROW(a_bad_snapshot_replaces_no_good_one),
 		ROW(each_message_has_its_peer),

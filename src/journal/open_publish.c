@@ -150,13 +150,25 @@ static bool may_go(const struct opening *o, uint32_t at)
 	return !o->snapshot.valid;
 }
 
+/* Some of what the snapshot covers stands in front of it. An unused spare never has such a place: the opening that came after it has
+ * deleted it before its own snapshot could cover it. */
+static bool is_amid_covered(const struct opening *o, uint32_t at)
+{
+	if (o->set.list[at].index > opening_covered(o))
+		return false;
+	for (uint32_t i = 0; i < at; i++)
+		if (o->set.list[i].first != 0)
+			return true;
+	return false;
+}
+
 /* An unused spare of an earlier process. One that has lost what stood in it looks the same, and is for verify and read to tell of. */
 static bool is_unused(struct opening *o, uint32_t at)
 {
 	const struct segment *segment = &o->set.list[at];
 
 	return segment->header_fault == FORMAT_OK && segment->first == 0 &&
-	       segments_lost_first(&o->set, at) == 0;
+	       !is_amid_covered(o, at) && segments_lost_first(&o->set, at) == 0;
 }
 
 /* It may go when its room is needed. 1: one has gone; 0: there is none; -errno. */
