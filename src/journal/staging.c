@@ -234,10 +234,11 @@ static struct staging *oldest_ready(struct journal *j)
 }
 
 /* A flush that fails may take with it what another commit has written and not flushed yet, whose own flush then succeeds, and tells of it
- * perhaps before the failure is known. So where a commit is a write and a flush of the whole file, only one is in flight (J1, J2). */
+ * perhaps before the failure is known. So where a commit is a write and a flush of the whole file, only one is in flight (J1, J2). Through
+ * the page cache any commit is that: an error of writing back is told once for each open file, to whoever asks first. */
 static unsigned flying_max(const struct journal *j)
 {
-	return j->how == IO_WRITE_FLUSH ? 1 : j->writes_max;
+	return j->how == IO_WRITE_FLUSH || !j->store.geometry.direct ? 1 : j->writes_max;
 }
 
 void staging_submit(struct journal *j)
