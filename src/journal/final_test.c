@@ -195,7 +195,7 @@ static void check_row(const struct final_row *row)
 
 	if (row->is_final)
 		wanted = JOURNAL_FAILED;
-	else if (row->kind == JOB_SPARE || row->kind == JOB_REUSE)
+	else if (row->kind == JOB_SPARE) /* what fails to be reused is done without */
 		wanted = JOURNAL_FULL;
 	c.keep_bytes = row->kind == JOB_RETIRE  ? 1
 		       : row->kind == JOB_REUSE ? 6 * SEGMENT_SIZE_MIN

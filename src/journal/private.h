@@ -73,6 +73,7 @@ enum job_kind {
 	JOB_SNAPSHOT,
 	JOB_CLOSE,    /* give back the tail of a segment that is full */
 	JOB_RETIRE,   /* delete the oldest segment */
+	JOB_KINDS,
 };
 
 /* The one file job under way. Written by the loop before it starts and after it is done, by the job's thread in between. */
@@ -120,6 +121,7 @@ struct store {
 	struct write_segment closing;     /* full, its tail not given back yet; file -1: none */
 	bool current_begun;               /* a commit in the current segment is durable */
 	bool snapshot_tried;              /* while full, spares and a due snapshot take turns */
+	bool retire_failed;               /* the oldest could not be deleted, or reused: a plain spare comes before the next try */
 	uint64_t closing_last;            /* its last record: must be durable first */
 	struct store_job job;
 	bool job_running;
@@ -130,7 +132,7 @@ struct store {
 	uint64_t keep_free;
 	uint64_t age_check_ns;
 	bool full;
-	int trouble;                      /* the last file job's error that was told, 0 */
+	int trouble[JOB_KINDS];           /* of each kind of file job: the error that was told, 0 when the last one was well */
 	/* snapshots */
 	uint8_t *snapshot_entries;        /* the copy: streams_max entries */
 	struct snapshot_header snapshot;  /* of the copy */

@@ -200,6 +200,7 @@ static int run_job(struct io_job *io_job)
 	case JOB_RETIRE:
 		return run_retire(job);
 	case JOB_NONE:
+	case JOB_KINDS:
 		break;
 	}
 	must(false);
@@ -308,7 +309,7 @@ static void start_spare(struct journal *j)
 	job->keep_free = store->keep_free;
 	job->file = -1;
 	store->next_index++;
-	if (oldest != NULL && retention_may_reuse(store, oldest)) {
+	if (oldest != NULL && !store->retire_failed && retention_may_reuse(store, oldest)) {
 		job->old_index = oldest->index;
 		job->offset = oldest->size; /* behind it are no written blocks */
 		start_job(j, JOB_REUSE);
@@ -399,13 +400,16 @@ void store_turn(struct journal *j)
 	}
 	if (now < store->job_pause_ns)
 		return;
-	oldest = j->stopping ? NULL
-			     : retention_candidate(j, store->spare_ready ? 0 : store->next_size);
+	oldest = j->stopping || store->retire_failed
+			 ? NULL
+			 : retention_candidate(j, store->spare_ready ? 0 : store->next_size);
 	if (oldest != NULL && (store->spare_ready || !retention_may_reuse(store, oldest))) {
 		store->job.index = oldest->index;
 		start_job(j, JOB_RETIRE);
-	} else if (!store->spare_ready && !j->stopping &&
-		   !(store->full && snapshot_is_due(j) && !store->snapshot_tried)) {
+		return;
+	}
+	if (!store->spare_ready && !j->stopping &&
+	    !(store->full && snapshot_is_due(j) && !store->snapshot_tried)) {
 		store->snapshot_tried = false;
 		start_spare(j);
 	} else if (snapshot_is_due(j)) {
@@ -415,6 +419,7 @@ void store_turn(struct journal *j)
 	} else {
 		store->age_check_ns = now + SECOND_NS;
 	}
+	store->retire_failed = false;
 }
 
 uint64_t store_deadline(const struct journal *j)
@@ -474,6 +479,12 @@ static void spare_made(struct journal *j)
 	set_full(j, false, NULL, 0);
 }
 
+/* To delete the oldest segment and to make the next one of it are one trouble. */
+static int *trouble_of(struct store *store)
+{
+	return &store->trouble[store->job.kind == JOB_REUSE ? JOB_RETIRE : store->job.kind];
+}
+
 static void job_failed(struct journal *j)
 {
 	struct store *store = &j->store;
@@ -489,11 +500,13 @@ static void job_failed(struct journal *j)
 		drop_oldest(store);
 	if (job->kind == JOB_CLOSE)
 		store->closing.file = -1;
-	if (job->kind == JOB_SPARE || job->kind == JOB_REUSE)
+	if (job->kind == JOB_RETIRE || job->kind == JOB_REUSE)
+		store->retire_failed = true;
+	if (job->kind == JOB_SPARE || (job->kind == JOB_REUSE && store_is_no_room(error)))
 		set_full(j, true, job->failed_step, -error);
-	else if (store->trouble != error)
+	else if (*trouble_of(store) != error)
 		journal_note(j, JOURNAL_TROUBLE, -error, job->failed_step);
-	store->trouble = error;
+	*trouble_of(store) = error;
 }
 
 static void snapshot_written(struct store *store)
@@ -528,7 +541,7 @@ void store_job_done(struct journal *j)
 		job_failed(j);
 		return;
 	}
-	store->trouble = 0;
+	*trouble_of(store) = 0;
 	switch (store->job.kind) {
 	case JOB_SPARE:
 	case JOB_REUSE:
@@ -551,6 +564,7 @@ void store_job_done(struct journal *j)
 		drop_oldest(store);
 		break;
 	case JOB_NONE:
+	case JOB_KINDS:
 		break;
 	}
 }

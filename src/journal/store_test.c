@@ -7,14 +7,20 @@
 #include "journal/journal_build.h"
 #include "journal/journal_testing.h"
 
+/* Last. */
+#include "base/test.h"
+
 static int reserve_error; /* errno that reserving room fails with; 0: it works */
 static int rename_error;
+static uint64_t kept_index;        /* the segment that nobody may delete; 0: none */
 static uint64_t unflushed_without; /* flushing the directory fails when this segment has gone; 0: it works */
 
 int __real_file_reserve(int file, uint64_t size);
 int __wrap_file_reserve(int file, uint64_t size);
 int __real_file_flush_directory(int dir);
 int __wrap_file_flush_directory(int dir);
+int __real_file_remove(int dir, const char *name);
+int __wrap_file_remove(int dir, const char *name);
 int __real_file_rename(int dir, const char *from, const char *to, bool replace);
 int __wrap_file_rename(int dir, const char *from, const char *to, bool replace);
 
@@ -23,8 +29,20 @@ int __wrap_file_reserve(int file, uint64_t size)
 	return reserve_error != 0 ? -reserve_error : __real_file_reserve(file, size);
 }
 
+static bool is_kept(const char *name)
+{
+	return kept_index != 0 && segment_index_of_name(name) == kept_index;
+}
+
+int __wrap_file_remove(int dir, const char *name)
+{
+	return is_kept(name) ? -EPERM : __real_file_remove(dir, name);
+}
+
 int __wrap_file_rename(int dir, const char *from, const char *to, bool replace)
 {
+	if (is_kept(from))
+		return -EPERM;
 	return rename_error != 0 ? -rename_error : __real_file_rename(dir, from, to, replace);
 }
 
@@ -34,6 +52,7 @@ static int set_up_store(void **state)
 {
 	reserve_error = 0;
 	rename_error = 0;
+	kept_index = 0;
 	unflushed_without = 0;
 	return set_up(state);
 }
@@ -454,7 +473,8 @@ static void test_forgotten_stream_may_begin_with_a_gap(void **state)
 /* Opening kept the file of every segment open. */
 static void test_opening_needs_few_descriptors(void **state)
 {
-	enum { SEGMENTS = 340, DESCRIPTORS = 300 };
+	enum { SEGMENTS = 340,
+	       DESCRIPTORS = 300 };
 	struct journal_config c = config();
 	struct rlimit usual;
 	struct rlimit few;
@@ -524,6 +544,80 @@ static void test_reuse_that_fails_leaves_no_hole(void **state)
 	kill_it(j);
 }
 
+/* Deletes and makes what is due; an hour later is like a second later here. */
+static void fill_segments_for_hours(struct journal *j, struct journal_stream stream, uint64_t count)
+{
+	uint64_t end = j->store.current.index + count;
+
+	for (int i = 0; i < 20000 && j->store.current.index < end; i++) {
+		int result = append(j, "a", stream, 1, 4000, NULL);
+
+		assert_true(result == 0 || result == -ENOBUFS);
+		settle(j);
+		if (result != 0)
+			door.now += 3600 * SECOND_NS;
+	}
+	assert_true(j->store.current.index >= end);
+}
+
+/* The oldest segment can not be deleted: that was tried again each second, and no spare was made meanwhile, so that senders waited for
+ * ever. It is said once, what cannot go stays, and so does what came after it. */
+static void test_what_can_not_be_deleted_holds_nobody_up(void **state)
+{
+	static const struct {
+		const char *name;
+		bool mine; /* it would be turned into the next spare */
+		const char *text;
+	} rows[] = {
+		{ "of an earlier process", false, "delete old segment" },
+		{ "our own", true, "rename old segment" },
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct journal_config c = config();
+		struct stream_state s;
+		struct journal_stream a;
+		struct journal *j;
+		enum journal_notice_kind kind;
+		struct failure notice;
+		uint64_t last;
+
+		print_message("%s\n", rows[i].name);
+		c.keep_bytes = 6 * SEGMENT_SIZE_MIN;
+		j = open_with(&c);
+		if (!rows[i].mine) {
+			fill_segments(j, "a", open_stream(j, "a", &s), 4);
+			stop_it(j);
+			j = open_with(&c);
+		}
+		a = open_stream(j, "a", &s);
+		kept_index = j->store.list_count != 0 ? j->store.list[0].index : 1;
+		fill_segments_for_hours(j, a, 20);
+		assert_true(segment_exists(kept_index));
+		assert_int_equal(journal_notice(j, &kind, &notice), 1);
+		assert_int_equal(kind, JOURNAL_TROUBLE);
+		assert_non_null(strstr(notice.text, rows[i].text));
+		assert_int_equal(journal_notice(j, &kind, &notice), 0);
+		assert_true(segment_exists(kept_index + 1)); /* or there would be a hole */
+
+		kept_index = 0; /* now it goes, and all behind it that is too much */
+		door.now += 2 * SECOND_NS;
+		for (int n = 0; n < 40; n++) {
+			append_ok(j, "a", a, 1, 10);
+			settle(j);
+		}
+		assert_true(j->store.list_bytes < c.keep_bytes);
+		journal_stream_state(j, a, &s);
+		last = s.last;
+		stop_it(j);
+		j = open_with(&c);
+		assert_int_equal(last_of(j, "a"), last);
+		kill_it(j);
+		assert_int_equal(tear_down(state), 0);
+		assert_int_equal(set_up_store(state), 0);
+	}
+}
+
 /* The list of segments was packed too late: with fewer than half of its places retired it could fill up, and no segment was ever begun
  * again. */
 static void test_full_list_is_packed(void **state)
@@ -569,6 +663,7 @@ int main(void)
 		ROW(test_forgotten_stream_may_begin_with_a_gap),
 		ROW(test_opening_needs_few_descriptors),
 		ROW(test_reuse_that_fails_leaves_no_hole),
+		ROW(test_what_can_not_be_deleted_holds_nobody_up),
 		ROW(test_full_list_is_packed),
 	};
 
