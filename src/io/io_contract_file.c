@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -212,7 +214,8 @@ static void test_writes(void **state)
 static void test_writes_together(void **state)
 {
 	struct world *world = *state;
-	enum { WRITES = 16, SIZE = 4096 };
+	enum { WRITES = 16,
+	       SIZE = 4096 };
 	static uint8_t blocks[WRITES][SIZE], back[SIZE];
 	struct io_write writes[WRITES];
 	unsigned max = io_writes_max(world->io), rounds = 8;
@@ -280,6 +283,101 @@ static void test_short_writes(void **state)
 		write_one(world, &one);
 		assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
 		assert_int_equal(one.result, rows[i].result);
+	}
+	close(file);
+}
+
+/* /dev/null takes everything, and cannot be flushed. */
+static void test_flush_fails(void **state)
+{
+	struct world *world = *state;
+	int file = open("/dev/null", O_RDWR);
+	struct io_write one = {
+		.file = file, .durable = IO_WRITE_FLUSH, .data = "x", .size = 1
+	};
+
+	write_one(world, &one);
+	assert_int_equal(one.result, -EINVAL);
+	close(file);
+}
+
+/* A flush that is begun before its write has ended flushes nothing. A pipe that is full makes the write wait, and cannot be flushed, so
+ * that such a flush would be the first to fail. (A backend that cannot write to a pipe at all says so.) */
+static void test_flush_comes_after_the_write(void **state)
+{
+	struct world *world = *state;
+	static const uint8_t bytes[4096];
+	unsigned count = world->written_count;
+	struct io_write one = {
+		.durable = IO_WRITE_FLUSH, .data = bytes, .size = sizeof(bytes)
+	};
+	int pipes[2];
+	int flags;
+
+	assert_int_equal(pipe(pipes), 0);
+	one.file = pipes[1];
+	flags = fcntl(one.file, F_GETFL);
+	assert_int_equal(fcntl(one.file, F_SETFL, flags | O_NONBLOCK), 0);
+	while (write(one.file, bytes, sizeof(bytes)) > 0)
+		;
+	assert_int_equal(fcntl(one.file, F_SETFL, flags), 0);
+	io_write(world->io, &one);
+	world_turn(world, clock_monotonic_ns() + 20 * MS_NS);
+	close(pipes[0]);
+	UNTIL(world, world->written_count == count + 1);
+	assert_true(one.result == -EPIPE || one.result == -ESPIPE);
+	close(pipes[1]);
+}
+
+/* Has the page of the file's first byte still to be written to the disk? */
+static bool is_dirty(int file)
+{
+	FILE *maps = fopen("/proc/self/smaps", "re");
+	volatile const uint8_t *memory = mmap(NULL, 4096, PROT_READ, MAP_SHARED, file, 0);
+	unsigned long from, size;
+	bool found = false, dirty = false;
+	char line[400];
+
+	assert_non_null(maps);
+	assert_true(memory != MAP_FAILED);
+	(void)memory[0];
+	while (fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%lx-%*x ", &from) == 1 && strchr(line, '-'))
+			found = from == (unsigned long)(uintptr_t)memory;
+		else if (found && (sscanf(line, "Shared_Dirty: %lu", &size) == 1 ||
+				   sscanf(line, "Private_Dirty: %lu", &size) == 1))
+			dirty = dirty || size > 0;
+	}
+	fclose(maps);
+	munmap((void *)(uintptr_t)memory, 4096);
+	return dirty;
+}
+
+/* A write that has ended is on the disk, and not in the page cache alone. */
+static void test_writes_are_durable(void **state)
+{
+	struct world *world = *state;
+	static const uint8_t block[4096];
+	int file = open(world_path("journal"), O_RDWR | O_CREAT, 0600);
+
+	for (int durable = IO_WRITE_DSYNC; durable <= IO_WRITE_FLUSH; durable++) {
+		struct io_write one = { .file = file, .data = block, .size = sizeof(block) };
+
+		assert_int_equal(pwrite(file, block, sizeof(block), 0), sizeof(block));
+		if (!is_dirty(file)) {
+			print_message("it cannot be seen here what is on the disk\n");
+			break;
+		}
+		one.durable = (enum io_durable)durable;
+		write_one(world, &one);
+		assert_int_equal(one.result, 0);
+		if (is_dirty(file) && fdatasync(file) == 0 && is_dirty(file)) {
+			print_message("here nothing is ever on a disk\n");
+			break;
+		}
+		assert_int_equal(pwrite(file, block, sizeof(block), 0), sizeof(block));
+		write_one(world, &one);
+		assert_false(is_dirty(file));
 	}
 	close(file);
 }
@@ -476,6 +574,9 @@ const struct CMUnitTest file_tests[] = {
 	CONTRACT(test_writes),
 	CONTRACT(test_writes_together),
 	CONTRACT(test_short_writes),
+	CONTRACT(test_flush_fails),
+	CONTRACT(test_flush_comes_after_the_write),
+	CONTRACT(test_writes_are_durable),
 	CONTRACT(test_destroy_waits_for_the_write),
 	CONTRACT(test_jobs_in_order),
 	CONTRACT(test_slow_job),
