@@ -2,6 +2,8 @@
  * any more, and no second try, which might pass for the first. In a file that nobody needs yet it is trouble, and done again.
  *
  * One call of one file job fails here, each in turn. Direct I/O goes through the page cache, so that zeros are written everywhere. */
+#include <fcntl.h>
+
 #include "journal/journal_testing.h"
 
 /* Last. */
@@ -238,10 +240,81 @@ static void a_job_that_fails(void **state)
 	}
 }
 
+/* --- no thread for it */
+
+static unsigned descriptor_count(void)
+{
+	unsigned count = 0;
+
+	for (int file = 0; file < 1024; file++)
+		count += fcntl(file, F_GETFD) >= 0;
+	return count;
+}
+
+static const struct final_row thread_rows[] = {
+	{ .step = "make a spare", .kind = JOB_SPARE },
+	{ .step = "reuse a segment", .kind = JOB_REUSE },
+	{ .step = "write zeros", .kind = JOB_ZERO },
+	{ .step = "write a snapshot", .kind = JOB_SNAPSHOT },
+	{ .step = "close a segment", .kind = JOB_CLOSE },
+	{ .step = "retire a segment", .kind = JOB_RETIRE },
+};
+
+/* The job's thread could not be started: nothing of the job was done, and what the one before has left says nothing about it. */
+static void check_no_thread(const struct final_row *row)
+{
+	unsigned descriptors = descriptor_count();
+	struct journal_config c = config();
+	enum journal_notice_kind kind;
+	struct stream_state s;
+	struct journal_stream a;
+	struct journal *j;
+	struct failure why;
+	struct io_job *job;
+	uint64_t oldest;
+
+	c.keep_bytes = row->kind == JOB_RETIRE  ? 1
+		       : row->kind == JOB_REUSE ? 6 * SEGMENT_SIZE_MIN
+						: 0;
+	j = open_with(&c);
+	a = open_stream(j, "a", &s);
+	reach_job(j, a, row->kind);
+	finish_job(j); /* one that is done */
+	reach_job(j, a, row->kind);
+	oldest = j->store.list_start != j->store.list_count
+			 ? j->store.list[j->store.list_start].index
+			 : 0;
+	job = door.job;
+	door.job = NULL;
+	job->result = -EAGAIN;
+	journal_job_done(j, job);
+	assert_int_equal(journal_notice(j, &kind, &why), 1);
+	assert_int_equal(kind, row->kind == JOB_SPARE ? JOURNAL_FULL : JOURNAL_TROUBLE);
+	assert_non_null(strstr(why.text, "start a file job"));
+	if (oldest != 0)
+		assert_int_equal(j->store.list[j->store.list_start].index, oldest);
+	journal_turn(j);
+	assert_true(door.job == NULL || j->store.job.kind != row->kind);
+	check_it_goes_on(j, a, row);
+	kill_it(j);
+	assert_int_equal(descriptor_count(), descriptors);
+}
+
+static void a_job_without_a_thread(void **state)
+{
+	for (size_t i = 0; i < COUNT_OF(thread_rows); i++) {
+		print_message("%s\n", thread_rows[i].step);
+		check_no_thread(&thread_rows[i]);
+		assert_int_equal(tear_down(state), 0);
+		assert_int_equal(set_up(state), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_job_that_fails, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_job_without_a_thread, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -126,7 +126,8 @@ struct store {
 	struct store_job job;
 	bool job_running;
 	uint64_t job_pause_ns;            /* no new try after a failure before this */
-	uint64_t zero_pause_ns;           /* beside commits no zero step before this */
+	uint64_t zero_pause_ns;           /* beside commits no zero step before this ... */
+	uint64_t zero_retry_ns;           /* ... and after one that could not be begun, none at all before this */
 	uint64_t keep_bytes;
 	uint64_t keep_age_ns;
 	uint64_t keep_free;

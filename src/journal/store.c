@@ -159,6 +159,7 @@ static int run_close(struct store_job *job)
 	int error = file_truncate(job->file, job->offset);
 
 	file_close(job->file);
+	job->file = -1;
 	return error == 0 ? 0 : failed_at(job, "give back the tail of a segment", error);
 }
 
@@ -183,9 +184,6 @@ static int run_job(struct io_job *io_job)
 {
 	struct store_job *job = (struct store_job *)io_job;
 
-	job->failed_step = NULL;
-	job->fatal = false;
-	job->gone = false;
 	switch (job->kind) {
 	case JOB_SPARE:
 		return run_spare(job);
@@ -215,6 +213,9 @@ static void start_job(struct journal *j, enum job_kind kind)
 
 	must(!store->job_running);
 	store->job.kind = kind;
+	store->job.failed_step = "start a file job"; /* until it runs: there may be no thread for it */
+	store->job.fatal = false;
+	store->job.gone = false;
 	store->job.job.run = run_job;
 	store->job.job.owner = j;
 	store->job_running = true;
@@ -322,9 +323,10 @@ static void start_spare(struct journal *j)
 static bool may_zero(const struct journal *j)
 {
 	const struct store *store = &j->store;
+	uint64_t now = io_now(j->io);
 
 	return (store->spare_ready || MUTANT(25)) && store->zero_wanted && !j->stopping &&
-	       (j->flying == 0 || io_now(j->io) >= store->zero_pause_ns);
+	       now >= store->zero_retry_ns && (j->flying == 0 || now >= store->zero_pause_ns);
 }
 
 static void start_zero(struct journal *j)
@@ -394,7 +396,7 @@ void store_turn(struct journal *j)
 		start_close(j);
 		return;
 	}
-	if (may_zero(j)) { /* has a pause of its own */
+	if (may_zero(j)) { /* has pauses of its own */
 		start_zero(j);
 		return;
 	}
@@ -430,7 +432,8 @@ uint64_t store_deadline(const struct journal *j)
 	if (j->is_volatile || store->job_running)
 		return NEVER_NS;
 	if (store->spare_ready && store->zero_wanted && !j->stopping)
-		deadline = store->zero_pause_ns;
+		deadline = store->zero_pause_ns > store->zero_retry_ns ? store->zero_pause_ns
+								       : store->zero_retry_ns;
 	if ((!store->spare_ready && !j->stopping) ||
 	    (store->snapshot_pending && j->durable >= store->snapshot.record))
 		deadline = store->job_pause_ns;
@@ -495,11 +498,17 @@ static void job_failed(struct journal *j)
 		journal_fail(j, -error, job->failed_step);
 		return;
 	}
-	store->job_pause_ns = io_now(j->io) + FULL_RETRY_NS;
+	if (job->kind == JOB_ZERO)
+		store->zero_retry_ns = io_now(j->io) + FULL_RETRY_NS;
+	else
+		store->job_pause_ns = io_now(j->io) + FULL_RETRY_NS;
 	if (job->kind == JOB_REUSE && job->gone)
 		drop_oldest(store);
-	if (job->kind == JOB_CLOSE)
+	if (job->kind == JOB_CLOSE) {
+		if (job->file >= 0) /* it never ran */
+			file_close(job->file);
 		store->closing.file = -1;
+	}
 	if (job->kind == JOB_RETIRE || job->kind == JOB_REUSE)
 		store->retire_failed = true;
 	if (job->kind == JOB_SPARE || (job->kind == JOB_REUSE && store_is_no_room(error)))
