@@ -413,7 +413,7 @@ static void choose_id(struct repair *r, struct snapshot_file snapshots[2])
 			votes--;
 	}
 	for (uint32_t i = 0; i < r->set.count; i++) {
-		struct segment *s = &r->set.list[i];
+		const struct segment *s = &r->set.list[i];
 		char name[SEGMENT_NAME_SIZE];
 
 		if (s->header_fault != FORMAT_OK ||
@@ -421,8 +421,7 @@ static void choose_id(struct repair *r, struct snapshot_file snapshots[2])
 			continue;
 		segment_name(s->index, name);
 		tell(r, "left out: segment %s: belongs to another journal", name);
-		s->header_fault = FORMAT_VALUE;
-		s->first = 0;
+		segments_leave_out(&r->set, i);
 	}
 	for (unsigned i = 0; i < 2; i++) {
 		if (!snapshots[i].valid)

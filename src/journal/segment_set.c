@@ -304,6 +304,26 @@ static int find_doubt(struct segments *set, uint32_t at, struct failure *why)
 	return 0;
 }
 
+/* The f at `at` is new: it bounds what stands before it, back to where another one already does. */
+static void lower_bounds(struct segments *set, uint32_t at)
+{
+	uint64_t first = set->list[at].first;
+
+	while (at-- > 0 && set->list[at].bound > first)
+		set->list[at].bound = first;
+}
+
+static void set_bounds(struct segments *set)
+{
+	uint64_t bound = UINT64_MAX;
+
+	for (uint32_t i = set->count; i-- > 0;) {
+		set->list[i].bound = bound;
+		if (set->list[i].first != 0 && set->list[i].first < bound)
+			bound = set->list[i].first;
+	}
+}
+
 static int load(int directory, struct segments *old, bool salvage, struct segments *ret,
 		struct failure *why)
 {
@@ -326,6 +346,7 @@ static int load(int directory, struct segments *old, bool salvage, struct segmen
 		if (names.count > 1)
 			qsort(names.list, names.count, sizeof(names.list[0]), by_index);
 		error = fill(&set, &names, old, salvage, why);
+		set_bounds(&set);
 	}
 	for (uint32_t i = 0; error == 0 && i < set.count; i++)
 		if (set.list[i].header_fault != FORMAT_OK && set.list[i].doubt == 0)
@@ -465,8 +486,10 @@ static void search_buffer(struct segments *set, struct segment *segment, size_t 
 		if (segment_batch_header(set, segment, set->buffer + at, BATCH_HEADER_SIZE, &batch,
 					 &mended) != FORMAT_OK)
 			continue;
-		if (segment->first == 0)
+		if (segment->first == 0) {
 			segment->first = batch.segment_first;
+			lower_bounds(set, (uint32_t)(segment - set->list));
+		}
 		if (batch.durable > segment->claim)
 			segment->claim = batch.durable;
 	}
@@ -503,13 +526,21 @@ int segment_search(struct segments *set, struct segment *segment, uint64_t from_
 	return 0;
 }
 
+void segments_leave_out(struct segments *set, uint32_t at)
+{
+	set->list[at].header_fault = FORMAT_VALUE;
+	set->list[at].first = 0;
+	set_bounds(set);
+}
+
 uint64_t segments_lowest(const struct segments *set)
 {
 	uint64_t lowest = UINT64_MAX;
 
-	for (uint32_t i = 0; i < set->count; i++)
-		if (set->list[i].first != 0 && set->list[i].first < lowest)
-			lowest = set->list[i].first;
+	if (set->count != 0)
+		lowest = set->list[0].bound;
+	if (set->count != 0 && set->list[0].first != 0 && set->list[0].first < lowest)
+		lowest = set->list[0].first;
 	return lowest == UINT64_MAX ? 0 : lowest;
 }
 
@@ -534,10 +565,5 @@ int segments_lost_first(struct segments *set, uint32_t at)
 
 uint64_t segments_bound(const struct segments *set, uint32_t at)
 {
-	uint64_t bound = UINT64_MAX;
-
-	for (uint32_t i = at + 1; i < set->count; i++)
-		if (set->list[i].first != 0 && set->list[i].first < bound)
-			bound = set->list[i].first;
-	return bound;
+	return set->list[at].bound;
 }

@@ -24,6 +24,7 @@ struct segment {
 	struct segment_header header; /* valid with FORMAT_OK */
 	bool mended;                  /* to salvage: one bit of its header was flipped */
 	uint64_t first;               /* f, 0: not known (unused, or its batches are not found) */
+	uint64_t bound;               /* what segments_bound says */
 	uint64_t doubt;               /* bad header, or segments_lost_first: records from this one on may have stood in it; else 0 */
 	uint64_t claim;               /* the highest `durable` that segment_search has found in it, 0 */
 	bool searched;                /* to its end */
@@ -90,6 +91,9 @@ uint64_t segments_bound(const struct segments *set, uint32_t at);
 
 /* The lowest f that is known of any segment, 0 when none is. */
 uint64_t segments_lowest(const struct segments *set);
+
+/* The segment at `at` is of no use: it counts as one with a bad header. */
+void segments_leave_out(struct segments *set, uint32_t at);
 
 /* Has the segment at `at` lost records of before the lowest f? It yields none, not even its f, though its index is lower than that of the
  * last one that begins there; with a good header, than that of all that do: an unused one never has such a place. Its `doubt` is set

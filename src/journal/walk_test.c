@@ -535,6 +535,59 @@ static void commits_are_whole(void **state)
 	build_deinit(&b);
 }
 
+/* The bounds and the lowest f, as they would be looked for each time. */
+static void check_bounds(const struct segments *set)
+{
+	uint64_t bound = UINT64_MAX;
+
+	for (uint32_t i = set->count; i-- > 0;) {
+		assert_int_equal(segments_bound(set, i), bound);
+		if (set->list[i].first != 0 && set->list[i].first < bound)
+			bound = set->list[i].first;
+	}
+	assert_int_equal(segments_lowest(set), bound == UINT64_MAX ? 0 : bound);
+}
+
+/* Every f that is found late, in whatever order, counts at once. */
+static void bounds_follow_what_is_found(void **state)
+{
+	static const unsigned f_of[] = { 3, 9, 5, 0, 7, 5, 12, 8 }; /* 0: unused */
+	enum { SEGMENTS = COUNT_OF(f_of) };
+	struct build b;
+	struct segments set;
+	struct failure why;
+
+	(void)state;
+	build_init(&b);
+	for (unsigned i = 0; i < SEGMENTS; i++) {
+		b.record = f_of[i];
+		build_segment(&b, i + 1);
+		for (int k = 0; k < 2 && f_of[i] != 0; k++)
+			build_one(&b, 0, 1, 10);
+		build_save(&b, 0);
+		if (f_of[i] != 0) /* the first batch is broken: f stands in the second one, too */
+			build_flip(&b, i + 1, BUILD_BLOCK + 3, 1);
+	}
+	for (unsigned step = 1; step < SEGMENTS; step += 2) {
+		assert_int_equal(segments_load(b.directory, &set, &why), 0);
+		assert_int_equal(segments_lowest(&set), 0);
+		for (unsigned i = 0; i < SEGMENTS; i++) {
+			uint32_t at = (i * step + 2) % SEGMENTS;
+
+			check_bounds(&set);
+			assert_int_equal(segment_search(&set, &set.list[at], 0), 0);
+			assert_int_equal(set.list[at].first, f_of[at]);
+		}
+		check_bounds(&set);
+		segments_leave_out(&set, 0);
+		check_bounds(&set);
+		segments_leave_out(&set, 5);
+		check_bounds(&set);
+		segments_free(&set);
+	}
+	build_deinit(&b);
+}
+
 static void places_as_text(void **state)
 {
 	static const struct {
@@ -578,6 +631,7 @@ int main(void)
 		cmocka_unit_test(an_empty_batch_in_a_wrong_place),
 		cmocka_unit_test(going_on_behind_a_bad_place),
 		cmocka_unit_test(commits_are_whole),
+		cmocka_unit_test(bounds_follow_what_is_found),
 		cmocka_unit_test(places_as_text),
 	};
 
