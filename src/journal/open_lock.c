@@ -71,9 +71,7 @@ static int fill_lock_file(struct opening *o, int file)
 	int error = file_stat(file, &stat);
 
 	while (error == 0 && stat.size < LOCK_SIZE) {
-		error = file_write(file, zeros, LOCK_SIZE, 0);
-		if (error == 0)
-			error = file_flush(file);
+		error = file_write_durable(file, zeros, LOCK_SIZE, 0);
 		if (error == 0)
 			break;
 		if (!store_is_no_room(error))

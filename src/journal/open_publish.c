@@ -11,17 +11,18 @@
 
 /* --- the new segment */
 
-/* Lay out copies and seal as they will stand behind the segment header. */
-static uint8_t *lay_out(struct opening *o, const struct store_job *job, uint64_t *ret_size)
+/* The new segment from its first byte on: header, copies, a seal, and zeros up to `size`. Only what is not zero takes memory. */
+static uint8_t *lay_out(struct opening *o, const struct store_job *job, uint64_t size)
 {
-	uint64_t copies_end = round_up(o->copies_size, job->block_size);
-	uint64_t size = copies_end + job->block_size;
-	uint8_t *memory = file_memory(size, COMMIT_BLOCK_MAX);
 	static const uint8_t no_salt[SALT_SIZE];
+	uint8_t *whole = file_memory(size, COMMIT_BLOCK_MAX);
+	uint8_t *memory;
 	struct batch_header header;
 
-	if (memory == NULL)
+	if (whole == NULL)
 		return NULL;
+	segment_header_encode(whole, &job->header);
+	memory = whole + job->block_size;
 	for (uint64_t at = 0; at < o->copies_size;) {
 		must(batch_header_decode(o->copies + at, o->copies_size - at, no_salt, 0,
 					 &header) == FORMAT_OK);
@@ -44,9 +45,9 @@ static uint8_t *lay_out(struct opening *o, const struct store_job *job, uint64_t
 		.time_ns = clock_realtime_ns(),
 		.flags = BATCH_FIRST | BATCH_LAST,
 	};
-	batch_header_encode(memory + copies_end, &header, job->header.salt, job->header.index);
-	*ret_size = size;
-	return memory;
+	batch_header_encode(memory + round_up(o->copies_size, job->block_size), &header,
+			    job->header.salt, job->header.index);
+	return whole;
 }
 
 /* --flush auto: a few of each, of zeros, on blocks that are zero already. On some disks a write with DSYNC is slower than a write
@@ -99,44 +100,25 @@ static int choose_flush(struct journal *j, const struct store_job *job, uint64_t
 	return error;
 }
 
-/* Real zeros under the first commits: a flush is then one flush, and not two and some metadata. */
-static int zero_ahead(const struct store_job *job, uint64_t offset)
+/* With real zeros under the first commits: a flush is then one flush, and not two and some metadata. All of it is one write, since a disk
+ * that is slow to answer makes the start wait for each. `position`: where the first commit goes. */
+static int write_new_segment(struct opening *o, struct store_job *job, uint64_t position)
 {
-	int error = 0;
-
-	while (job->direct && error == 0 && offset < job->size && offset < SEGMENT_FIRST_SIZE) {
-		uint64_t left = job->size - offset;
-		uint64_t size = left < ZERO_STEP_SIZE ? left : ZERO_STEP_SIZE;
-
-		error = file_write(job->file, job->zeros, size, offset);
-		offset += size;
-	}
-	return error;
-}
-
-static int write_new_segment(struct opening *o, struct store_job *job, uint64_t size)
-{
-	uint64_t content_size = 0;
-	uint8_t *content = lay_out(o, job, &content_size);
+	uint64_t zeroed = job->size < SEGMENT_FIRST_SIZE ? job->size : SEGMENT_FIRST_SIZE;
+	uint64_t size = job->direct && zeroed > position ? zeroed : position;
+	uint8_t *memory = lay_out(o, job, size);
 	int error;
 
 	job->failed_step = "lay out a new segment";
-	if (content == NULL)
+	if (memory == NULL)
 		return -ENOMEM;
-	must(content_size == size);
-	error = zero_ahead(job, job->block_size + content_size);
-	if (error != 0) {
-		job->failed_step = "write zeros";
-		goto out;
-	}
-	error = choose_flush(o->j, job, job->block_size + content_size);
-	if (error == 0)
-		error = file_write(job->file, content, content_size, job->block_size);
 	job->failed_step = "write new segment";
+	error = file_write(job->file, memory, size, 0);
+	file_memory_free(memory, size);
+	if (error == 0)
+		error = choose_flush(o->j, job, position);
 	if (error == 0)
 		error = store_publish_segment(job);
-out:
-	file_memory_free(content, content_size);
 	return error;
 }
 
@@ -222,7 +204,7 @@ int opening_make_new_segment(struct opening *o)
 		job->keep_free = 0;
 		error = store_make_segment(job);
 		if (error == 0)
-			error = write_new_segment(o, job, content);
+			error = write_new_segment(o, job, job->block_size + content);
 		if (error == 0)
 			break;
 		if (job->file >= 0)

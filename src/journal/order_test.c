@@ -25,6 +25,7 @@ static bool directory_flushed; /* since opening began */
 static bool is_opening;
 static ino_t source;           /* what opening copies from, 0: not of interest */
 static unsigned segments_made, snapshots_made;
+static unsigned waits;         /* for the disk */
 
 static struct seen_file *seen(ino_t inode)
 {
@@ -63,15 +64,19 @@ int __real_file_rename(int dir, const char *from, const char *to, bool replace);
 int __wrap_file_rename(int dir, const char *from, const char *to, bool replace);
 int __real_file_write(int file, const void *data, size_t size, uint64_t offset);
 int __wrap_file_write(int file, const void *data, size_t size, uint64_t offset);
+int __real_file_write_durable(int file, const void *data, size_t size, uint64_t offset);
+int __wrap_file_write_durable(int file, const void *data, size_t size, uint64_t offset);
 
 int __wrap_file_flush(int file)
 {
+	waits++;
 	seen_of(file)->unflushed = false;
 	return __real_file_flush(file);
 }
 
 int __wrap_file_flush_directory(int dir)
 {
+	waits++;
 	for (unsigned i = 0; i < file_count; i++)
 		files[i].renamed = false;
 	directory_flushed = true;
@@ -105,11 +110,18 @@ int __wrap_file_rename(int dir, const char *from, const char *to, bool replace)
 
 int __wrap_file_write(int file, const void *data, size_t size, uint64_t offset)
 {
+	waits++;
 	if (seen_of(file)->renamed)
 		fail_msg("written at %llu into a file whose name is not durable",
 			 (unsigned long long)offset);
 	seen_of(file)->unflushed = true;
 	return __real_file_write(file, data, size, offset);
+}
+
+int __wrap_file_write_durable(int file, const void *data, size_t size, uint64_t offset)
+{
+	waits++;
+	return __real_file_write_durable(file, data, size, offset);
 }
 
 /* --- the tests */
@@ -195,12 +207,29 @@ static void test_what_opening_copies_from(void **state)
 	kill_it(j);
 }
 
+/* A disk that takes half a second for each answer: 32 pieces of zeros alone made a start last for 16 seconds. */
+static void test_opening_waits_for_the_disk_a_few_times(void **state)
+{
+	enum { WAITS_MAX = 5 }; /* the lock file, the new segment twice, the directory twice */
+	struct journal_config c = config();
+
+	(void)state;
+	c.segment_size = SEGMENT_FIRST_SIZE;
+	for (int i = 0; i < 2; i++) {
+		waits = 0;
+		kill_it(open_watched(&c));
+		assert_in_range(waits, 1, WAITS_MAX);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_a_life, set_up_order, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_opening_copies_from, set_up_order,
 						tear_down),
+		cmocka_unit_test_setup_teardown(test_opening_waits_for_the_disk_a_few_times,
+						set_up_order, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -221,6 +221,7 @@ void store_deinit(struct journal *j);
 bool store_is_no_room(int error);
 /* Blocking pieces, also used by opening. -errno; job->failed_step says what failed. */
 int store_make_segment(struct store_job *job);
+/* Header and all have been written into job->file, "segment.tmp": flush it, and give it its name. */
 int store_publish_segment(struct store_job *job);
 
 /* --- retention.c */

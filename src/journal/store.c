@@ -25,18 +25,11 @@ static int failed_at(struct store_job *job, const char *step, int error)
 	return error;
 }
 
-/* Write the header into job->file, which is reserved and empty or old; nothing in it may pass for a batch of this segment, since
- * the salt is new. */
 int store_publish_segment(struct store_job *job)
 {
 	char name[SEGMENT_NAME_SIZE];
 	int error;
 
-	memset(job->block, 0, job->block_size);
-	segment_header_encode(job->block, &job->header);
-	error = file_write(job->file, job->block, job->block_size, 0);
-	if (error != 0)
-		return failed_at(job, "write segment header", error);
 	error = MUTANT(7) ? 0 : file_flush(job->file);
 	if (error != 0)
 		return failed_at(job, "flush new segment", error);
@@ -87,12 +80,26 @@ int store_make_segment(struct store_job *job)
 	return failed_at(job, "reserve room for a segment", error);
 }
 
+/* Write the header into job->file, which is reserved and empty or old; nothing in it may pass for a batch of this segment, since
+ * the salt is new. Then publish it. */
+static int publish_empty(struct store_job *job)
+{
+	int error;
+
+	memset(job->block, 0, job->block_size);
+	segment_header_encode(job->block, &job->header);
+	error = file_write(job->file, job->block, job->block_size, 0);
+	if (error != 0)
+		return failed_at(job, "write segment header", error);
+	return store_publish_segment(job);
+}
+
 static int run_spare(struct store_job *job)
 {
 	int error = store_make_segment(job);
 
 	if (error == 0)
-		error = store_publish_segment(job);
+		error = publish_empty(job);
 	if (error != 0 && job->file >= 0) {
 		file_close(job->file);
 		job->file = -1;
@@ -127,7 +134,7 @@ static int run_reuse(struct store_job *job)
 	if (error != 0)
 		failed_at(job, "reserve room for a segment", error);
 	else
-		error = store_publish_segment(job);
+		error = publish_empty(job);
 	if (error != 0) {
 		file_close(job->file);
 		job->file = -1;
