@@ -8,7 +8,8 @@
 #include "clock/clock.h"
 #include "journal/opening.h"
 
-enum { LOCK_TRIES = 25, LOCK_PAUSE_NS = 20000000 };
+/* Half a second in all: a killed server has let go long before, and who starts a second one by mistake learns of it at once. */
+enum { LOCK_TRIES = 50, LOCK_PAUSE_NS = 10000000 };
 
 static int lock_refused(struct opening *o, int file)
 {
@@ -23,19 +24,16 @@ static int lock_refused(struct opening *o, int file)
 			   (unsigned long long)get_u64(content + LOCK_HOLDER_AT));
 }
 
-/* A reader that shows what no claim covers holds the lock shared for a moment: wait for that. */
+/* Who holds it may let go in a moment: a reader that shows what no claim covers, and a server that has been killed and is not quite dead
+ * yet. Wait for that. */
 static int take_lock(struct opening *o, int file)
 {
 	int error = -EWOULDBLOCK;
 
 	for (int i = 0; i < LOCK_TRIES && error == -EWOULDBLOCK; i++) {
+		if (i != 0)
+			clock_sleep_ns(LOCK_PAUSE_NS);
 		error = file_lock(file, true);
-		if (error != -EWOULDBLOCK)
-			break;
-		if (file_lock(file, false) != 0)
-			break; /* held exclusively: a server, which does not let go in a moment */
-		file_unlock(file);
-		clock_sleep_ns(LOCK_PAUSE_NS);
 	}
 	if (error == -EWOULDBLOCK)
 		return lock_refused(o, file);

@@ -1,6 +1,7 @@
 """Streams that live longer than a server, followers, drain, and two servers on one journal."""
 
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -158,3 +159,16 @@ def test_retention_keeps_the_newest(roger, journal):
     server = roger.again(server)
     ok(run("send", server.address, "--stream", "s", "the next one"))
     assert records(journal, "--from", "-1")[0]["seq"] == 10001
+
+
+def test_killed_and_started_again_at_once(roger, journal):
+    """A process that was killed is not dead yet: it holds the journal's lock, and its port, for some milliseconds more."""
+    server = roger.serve(journal, "--quiet")
+    expected = []
+    for number in range(40):
+        if number % 10 == 0:
+            expected.append(f"message {number}")
+            assert exchange(server.port, expected[-1].encode()) == b"ACK!"
+        os.kill(server.pid, signal.SIGKILL)
+        server = roger.serve(journal, "--quiet", listen=server.addresses)
+    assert payloads(journal) == [text.encode() for text in expected]
