@@ -107,6 +107,12 @@ void io_send(struct io *io, io_socket socket, const struct io_span *spans, unsig
 	io->backend->send(io, socket, spans, count);
 }
 
+void io_send_last(struct io *io, io_socket socket, const void *data, size_t size)
+{
+	must(size > 0);
+	io->backend->send_last(io, socket, data, size);
+}
+
 void io_shutdown(struct io *io, io_socket socket)
 {
 	io->backend->shutdown(io, socket);

@@ -365,6 +365,31 @@ static void test_shutdown_behind_a_send(void **state)
 	assert_int_equal(pair.server->received, pair.client->sent);
 }
 
+/* The end comes with the last bytes; not before all of them were taken. */
+static void test_send_last(void **state)
+{
+	static const uint64_t sizes[] = { 1, 4, 200000, 8 << 20 };
+
+	for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+		struct world *world = *state;
+		struct pair pair = world_pair(world);
+
+		end_send_last(pair.server, sizes[i]);
+		if (sizes[i] <= 4)
+			UNTIL(world, pair.server->sents == 1);
+		end_arm(pair.client, true);
+		UNTIL(world, pair.client->end != NOT_YET);
+		assert_int_equal(pair.client->end, 0);
+		assert_true(pair.client->received == sizes[i]);
+		assert_true(pair.server->sent == sizes[i]);
+		/* Only this way is shut. */
+		end_arm(pair.server, true);
+		end_send(pair.client, 100);
+		UNTIL(world, pair.server->received == 100);
+		assert_int_equal(pair.server->end, NOT_YET);
+	}
+}
+
 static void test_reset(void **state)
 {
 	struct world *world = *state;
@@ -488,6 +513,7 @@ const struct CMUnitTest socket_tests[] = {
 	CONTRACT(test_slow_reader),
 	CONTRACT(test_half_close),
 	CONTRACT(test_shutdown_behind_a_send),
+	CONTRACT(test_send_last),
 	CONTRACT(test_reset),
 	CONTRACT(test_reset_is_not_swallowed),
 	CONTRACT(test_close_with_a_send_under_way),

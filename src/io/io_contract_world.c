@@ -97,6 +97,11 @@ static void send_on(struct end *end)
 		return;
 	if (end->piece && left > end->piece)
 		left = end->piece;
+	if (end->last) {
+		end->sending = true;
+		io_send_last(end->world->io, end->socket, &pattern_bytes[end->sent], left);
+		return;
+	}
 	/* In two spans, where that can be. */
 	struct io_span spans[2] = { { &pattern_bytes[end->sent], left / 2 },
 				    { &pattern_bytes[end->sent + left / 2], left - left / 2 } };
@@ -306,6 +311,12 @@ void end_send(struct end *end, uint64_t size)
 	end->to_send += size;
 	assert_true(end->to_send <= sizeof(pattern_bytes));
 	send_on(end);
+}
+
+void end_send_last(struct end *end, uint64_t size)
+{
+	end->last = true;
+	end_send(end, size);
 }
 
 void end_send_text(struct end *end, const char *text)

@@ -91,6 +91,7 @@ struct slot {
 	bool sending : 1; /* io_send was called and IO_SENT not yet taken */
 	bool blocked : 1; /* ... and the kernel has no room: waits for it */
 	bool shut : 1;    /* then shut the sending side */
+	bool last : 1;    /* ... if all was taken */
 	bool is_tuned : 1; /* listeners: what they accept needs no tuning of its own */
 };
 _Static_assert(sizeof(struct slot) <= IO_SOCKET_SIZE, "what io.h says of it");
@@ -212,6 +213,7 @@ void loop_receive(struct io *io, io_socket socket, bool armed);
 void loop_buffer_return(struct io *io, uint32_t buffer);
 bool loop_readable(struct io *io, io_socket socket);
 void loop_send(struct io *io, io_socket socket, const struct io_span *spans, unsigned count);
+void loop_send_last(struct io *io, io_socket socket, const void *data, size_t size);
 void loop_shutdown(struct io *io, io_socket socket);
 void loop_close(struct io *io, io_socket socket, bool reset);
 void loop_connect_report(struct loop *loop, struct slot *slot);
@@ -238,7 +240,8 @@ int loop_signals(struct io *io);
 		.accept = loop_accept, .connect = loop_connect, .adopt = loop_adopt,     \
 		.set_owner = loop_set_owner, .tune = loop_tune, .receive = loop_receive, \
 		.buffer_return = loop_buffer_return, .buffers_free = loop_buffers_free,  \
-		.readable = loop_readable, .send = loop_send, .shutdown = loop_shutdown, \
+		.readable = loop_readable, .send = loop_send,                            \
+		.send_last = loop_send_last, .shutdown = loop_shutdown,                  \
 		.close = loop_close, .write = loop_write, .writes_max = loop_writes_max, \
 		.job = loop_job, .signals = loop_signals,                                \
 	}

@@ -214,19 +214,46 @@ static void send_done(struct loop *loop, struct slot *slot, int result)
 	loop_later(loop, slot, PENDING_SENT);
 }
 
+/* One span is sent without sendmsg, which reads its description from us first. */
+static ssize_t send_now(const struct slot *slot, struct iovec *spans, unsigned span_count)
+{
+	struct msghdr message = { .msg_iov = spans, .msg_iovlen = span_count };
+	int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+
+	if (slot->last)
+		flags |= MSG_MORE; /* it goes with the end, which follows */
+	if (span_count > 1)
+		return sendmsg(slot->descriptor, &message, flags);
+	return send(slot->descriptor, spans->iov_base, spans->iov_len, flags);
+}
+
 /* False when the kernel has no room. */
 static bool send_try(struct loop *loop, struct slot *slot, struct iovec *spans, unsigned span_count)
 {
-	struct msghdr message = { .msg_iov = spans, .msg_iovlen = span_count };
 	ssize_t count;
 
 	do {
-		count = sendmsg(slot->descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+		count = send_now(slot, spans, span_count);
 	} while (count < 0 && errno == EINTR);
 	if (count < 0 && errno == EAGAIN)
 		return false;
+	if (slot->last && count == (ssize_t)spans->iov_len)
+		slot->shut = true;
 	send_done(loop, slot, count < 0 ? -errno : (int)count);
 	return true;
+}
+
+static void send_begin(struct loop *loop, struct slot *slot, struct iovec *spans, unsigned count)
+{
+	must(slot->kind == SLOT_STREAM && !slot->connecting && !slot->sending);
+	slot->sending = true;
+	if (send_try(loop, slot, spans, count))
+		return;
+	/* Only the first span is kept: IO_SENT may say less than was given. */
+	slot->send.data = spans[0].iov_base;
+	slot->send.size = spans[0].iov_len < INT32_MAX ? (uint32_t)spans[0].iov_len : INT32_MAX;
+	slot->blocked = true;
+	loop_watch(loop, slot);
 }
 
 void loop_send(struct io *io, io_socket socket, const struct io_span *spans, unsigned count)
@@ -236,7 +263,6 @@ void loop_send(struct io *io, io_socket socket, const struct io_span *spans, uns
 	struct iovec all[IO_SPANS_MAX];
 	unsigned used = 0;
 
-	must(slot->kind == SLOT_STREAM && !slot->connecting && !slot->sending);
 	must(count <= IO_SPANS_MAX);
 	for (unsigned i = 0; i < count; i++) {
 		if (spans[i].size)
@@ -244,14 +270,18 @@ void loop_send(struct io *io, io_socket socket, const struct io_span *spans, uns
 						      spans[i].size };
 	}
 	must(used > 0);
-	slot->sending = true;
-	if (send_try(loop, slot, all, used))
-		return;
-	/* Only the first span is kept: IO_SENT may say less than was given. */
-	slot->send.data = all[0].iov_base;
-	slot->send.size = all[0].iov_len < INT32_MAX ? (uint32_t)all[0].iov_len : INT32_MAX;
-	slot->blocked = true;
-	loop_watch(loop, slot);
+	slot->last = false;
+	send_begin(loop, slot, all, used);
+}
+
+void loop_send_last(struct io *io, io_socket socket, const void *data, size_t size)
+{
+	struct loop *loop = loop_of(io);
+	struct slot *slot = loop_slot(loop, socket);
+	struct iovec all = { (void *)(uintptr_t)data, size };
+
+	slot->last = true;
+	send_begin(loop, slot, &all, 1);
 }
 
 void loop_send_report(struct loop *loop, struct slot *slot)

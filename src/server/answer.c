@@ -97,7 +97,10 @@ static void send_out(struct server *server, struct session *s)
 	struct io_span span = { out->bytes + out->sent, out->size - out->sent };
 
 	out->taken_ns = io_now(server->io);
-	io_send(server->io, s->socket, &span, 1);
+	if (out->last)
+		io_send_last(server->io, s->socket, span.data, span.size);
+	else
+		io_send(server->io, s->socket, &span, 1);
 }
 
 /* All has been said for now. */
@@ -140,8 +143,9 @@ void session_answer(struct server *server, struct session *s)
 		must(s->sent_seq <= s->durable_seq);
 	}
 	s->flags |= FLAG_OPENED;
-	out->size = (uint32_t)size;
+	out->size = (uint16_t)size;
 	out->sent = 0;
+	out->last = (s->state == SESSION_FAREWELL || s->state == SESSION_LINGERING) && !s->wants;
 	send_out(server, s);
 }
 
@@ -149,10 +153,12 @@ void session_sent(struct server *server, struct session *s, int result)
 {
 	struct session_output *out = slab_piece(&server->outputs, s->output);
 
-	if (result > 0 && (out->sent += (uint32_t)result) < out->size) {
+	if (result > 0 && (out->sent = (uint16_t)(out->sent + result)) < out->size) {
 		send_out(server, s);
 		return;
 	}
+	if (result > 0 && out->last)
+		s->flags |= FLAG_SHUT;
 	slab_release(&server->outputs, out);
 	s->output = 0;
 	if (result <= 0) {

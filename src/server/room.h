@@ -78,10 +78,12 @@ struct session_input {
 /* What a session has only while something is being sent. */
 struct session_output {
 	uint64_t taken_ns; /* when the peer last took something of it */
-	uint32_t size;
-	uint32_t sent;
+	uint16_t size;
+	uint16_t sent;
+	bool last; /* our sending side is shut with it */
 	uint8_t bytes[OUTPUT_SLOT_SIZE];
 };
+_Static_assert(sizeof(struct session_output) % 16 == 0, "a slab would round it up, and memory_plan does not");
 
 /* One connection. Every idle one has this, so it is small: memory that is not always needed lies elsewhere, and what only some
  * protocols or states need shares its place. */

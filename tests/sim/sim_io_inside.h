@@ -39,6 +39,7 @@ struct sending {
 	bool busy;          /* from io_send to IO_SENT taken, or to IO_CLOSED */
 	bool begun;         /* the network has been asked */
 	bool done;
+	bool last;          /* the sending side is shut with it */
 	struct io_span spans[IO_SPANS_MAX];
 	unsigned count;
 	size_t size;

@@ -91,6 +91,8 @@ static void done(struct slot *slot, int result)
 	send->ready_ns = world_now();
 	if (!faults_stopped() && world_draw(8) == 0)
 		send->ready_ns += world_span(0, 100000, SECOND_NS);
+	if (send->last && result == (int)send->size)
+		slot->shut = true;
 	if (slot->shut && !slot->closing)
 		net_shutdown(slot->end);
 	loop_poke(slot->io);
@@ -158,7 +160,8 @@ void send_event(struct slot *slot, struct io_event *ret)
 	send->busy = false;
 }
 
-void io_send(struct io *io, io_socket socket, const struct io_span *spans, unsigned count)
+static void send_start(struct io *io, io_socket socket, const struct io_span *spans, unsigned count,
+		       bool last)
 {
 	struct slot *slot = loop_slot(io, socket);
 	struct sending *send = &slot->send;
@@ -169,6 +172,7 @@ void io_send(struct io *io, io_socket socket, const struct io_span *spans, unsig
 			   (unsigned)socket);
 	memcpy(send->spans, spans, count * sizeof(*spans));
 	send->count = count;
+	send->last = last;
 	send->size = 0;
 	for (unsigned i = 0; i < count; i++)
 		send->size += spans[i].size;
@@ -181,4 +185,16 @@ void io_send(struct io *io, io_socket socket, const struct io_span *spans, unsig
 		tap(slot);
 	if (world_draw(4) >= io->deferred)
 		send_begin(slot);
+}
+
+void io_send(struct io *io, io_socket socket, const struct io_span *spans, unsigned count)
+{
+	send_start(io, socket, spans, count, false);
+}
+
+void io_send_last(struct io *io, io_socket socket, const void *data, size_t size)
+{
+	struct io_span span = { data, size };
+
+	send_start(io, socket, &span, 1, true);
 }
