@@ -83,7 +83,8 @@ struct session_output {
 	bool last; /* our sending side is shut with it */
 	uint8_t bytes[OUTPUT_SLOT_SIZE];
 };
-_Static_assert(sizeof(struct session_output) % 16 == 0, "a slab would round it up, and memory_plan does not");
+_Static_assert(sizeof(struct session_output) % 16 == 0,
+	       "a slab would round it up, and memory_plan does not");
 
 /* One connection. Every idle one has this, so it is small: memory that is not always needed lies elsewhere, and what only some
  * protocols or states need shares its place. */
