@@ -23,6 +23,9 @@
 #define DEFAULT_CLIENT_TIMEOUT_NS (60 * SECOND_NS)
 
 /* --- journal */
+/* Beside so many commits in flight, a further one is sent off only when it is worth its own write: until then it grows. */
+#define COMMITS_SMALL 2
+#define COMMIT_WORTH (32 * KIB)
 #define STAGING_SIZE (4 * MIB)          /* one commit at most: large enough that a disk's latency is paid by many */
 #define SEGMENT_FIRST_SIZE (8 * MIB)    /* an almost empty journal stays small (with its spare: 24 MiB) */
 #define SEGMENT_SIZE_MIN (256 * KIB)    /* must hold what one receive buffer brings as one commit, and still leave room */

@@ -44,7 +44,7 @@ static void send_three(struct journal *j, struct journal_stream stream)
 {
 	j->store.geometry.direct = true; /* also where this disk knows no direct I/O */
 	for (unsigned i = 1; i <= 3; i++) {
-		assert_int_equal(append(j, "a", stream, 1, 10, NULL), 0);
+		assert_int_equal(append(j, "a", stream, 1, COMMIT_WORTH, NULL), 0);
 		journal_turn(j);
 		assert_int_equal(door.write_count, i);
 	}
@@ -81,6 +81,38 @@ static void test_a_commit_that_overtakes(void **state)
 	kill_it(j);
 }
 
+/* Small messages beside commits in flight share one; a large one, or the end of one that is in flight, sends them off. */
+static void test_small_commits_grow(void **state)
+{
+	struct stream_state s;
+	struct journal_stream a;
+	struct journal *j;
+
+	(void)state;
+	door.writes_max = 4;
+	j = open_it();
+	j->store.geometry.direct = true;
+	a = open_stream(j, "a", &s);
+	for (unsigned i = 1; i <= 6; i++) {
+		assert_int_equal(append(j, "a", a, 1, 10, NULL), 0);
+		journal_turn(j);
+		assert_int_equal(door.write_count, i < COMMITS_SMALL ? i : COMMITS_SMALL);
+	}
+	finish_write(j, 0);
+	journal_turn(j);
+	assert_int_equal(door.write_count, COMMITS_SMALL);
+	assert_int_equal(append(j, "a", a, 1, 10, NULL), 0);
+	journal_turn(j);
+	assert_int_equal(door.write_count, COMMITS_SMALL);
+	assert_int_equal(append(j, "a", a, 1, COMMIT_WORTH, NULL), 0);
+	journal_turn(j);
+	assert_int_equal(door.write_count, COMMITS_SMALL + 1);
+	while (door.write_count != 0)
+		finish_write(j, 0);
+	assert_int_equal(journal_durable(j), 8);
+	kill_it(j);
+}
+
 /* Where a flush is of the whole file, or an error of writing back is told once for it, there is one at a time: when it fails, no other
  * one's data can go with it and then pass for flushed. */
 static void test_one_flush_at_a_time(void **state)
@@ -110,7 +142,7 @@ static void test_one_flush_at_a_time(void **state)
 		j->store.geometry.direct = rows[i].direct; /* whatever this disk is */
 		a = open_stream(j, "a", &s);
 		for (unsigned n = 1; n <= 3; n++) {
-			append_ok(j, "a", a, 1, 10);
+			append_ok(j, "a", a, 1, COMMIT_WORTH);
 			journal_turn(j);
 			assert_int_equal(door.write_count,
 					 n < rows[i].flying ? n : rows[i].flying);
@@ -356,6 +388,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		ROW(test_a_commit_that_overtakes),
+		ROW(test_small_commits_grow),
 		ROW(test_one_flush_at_a_time),
 		ROW(test_what_a_commit_claims),
 		ROW(test_retention_waits_for_both_snapshots),

@@ -241,13 +241,19 @@ static unsigned flying_max(const struct journal *j)
 	return j->how == IO_WRITE_FLUSH || !j->store.geometry.direct ? 1 : j->writes_max;
 }
 
+/* A write costs the same processor time whether it has one message in it or a hundred, and one of the next few completions comes soon. */
+static bool is_worth_it(const struct journal *j)
+{
+	return j->flying < COMMITS_SMALL || (j->open != NULL && j->open->size >= COMMIT_WORTH);
+}
+
 void staging_submit(struct journal *j)
 {
 	struct staging *s = oldest_ready(j);
 
 	if (j->flying >= flying_max(j))
 		return;
-	if (s == NULL) {
+	if (s == NULL && is_worth_it(j)) {
 		staging_close(j);
 		s = oldest_ready(j);
 	}
