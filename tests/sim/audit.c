@@ -503,7 +503,7 @@ void audit_cut(void)
 		check_forgive(1, wanted); /* it has turned up */
 		return;
 	}
-	check_found(audit.e);
+	check_found(audit_bad_place());
 	claim = highest_claim();
 	if (claim < lock_claim())
 		claim = lock_claim();
