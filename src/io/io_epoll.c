@@ -38,10 +38,8 @@ int epoll_watch(struct loop *loop, const struct slot *slot, uint16_t events)
 {
 	/* The peer's end is told with what is asked for, since bytes may be in front of it that are all that is seen at first. */
 	uint32_t asked = events & POLLIN ? events | (uint32_t)EPOLLRDHUP : events;
-	/* By edge, where what is there is always taken to its end, or tried again by itself: by level the set looks at each socket once
-	 * more, to find that nothing is there any more. */
-	if (slot->kind == SLOT_STREAM)
-		asked |= EPOLLET;
+	/* By level: a read that was not full is taken for the last, and the kernel also stops short at an urgent mark, and at descriptors
+	 * that somebody sends over a unix socket; by edge nobody would be told of what is behind them. */
 	struct epoll_event event = { .events = asked, .data.u64 = loop_handle(loop, slot) };
 
 	/* Not even registered for nothing: a hang-up would be reported all the same, again and again. */

@@ -15,7 +15,7 @@
  *
  * Whoever begins to want bytes or connections tries first, and is watched only when it has found nothing (drained, -EAGAIN): often
  * something is there already. And what was not taken, or not wanted, is tried again by itself: that it is there is told once,
- * perhaps, and not again (connections are watched by edge). What nobody wants to hear of is taken out of epoll's set when it is
+ * perhaps, and not again (a ring is told of epoll's set by edge). What nobody wants to hear of is taken out of epoll's set when it is
  * first reported, not when it is disarmed: a session that is parked for a moment costs no system call. */
 #ifndef ROGER_IO_IO_LOOP_H
 #define ROGER_IO_IO_LOOP_H

@@ -2,10 +2,12 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import time
 
+import pytest
 from helpers import exchange, ok, payloads, receive_all, records, run
 
 
@@ -109,6 +111,26 @@ def test_line_ends(roger, journal):
     connection.close()
     assert exchange(server.port, b"six\n", half_close=True) == b"ACK 6\n"
     assert payloads(journal) == [b"one", b"two", b"", b"last", b"five", b"six"]
+
+
+@pytest.mark.parametrize("io", ["epoll", "uring"])
+def test_what_stands_behind_an_urgent_byte(roger, journal, io):
+    """A read stops short in front of it (telnet sends one with Ctrl-C); what is behind it is seen all the same."""
+    server = roger.serve(journal, "--io", io, listen=["line://127.0.0.1:0"], wait=False)
+    try:
+        server.wait_listening()
+    except AssertionError:
+        pytest.skip(f"--io {io} is not to be had here")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(b"first\n")
+        assert connection.recv(100) == b"ACK 1\n"
+        server.popen.send_signal(signal.SIGSTOP)
+        connection.sendall(b"ab")
+        connection.send(b"!", socket.MSG_OOB)
+        connection.sendall(b"c\n")
+        server.popen.send_signal(signal.SIGCONT)
+        assert connection.recv(100) == b"ACK 2\n"
+    assert payloads(journal) == [b"first", b"abc"]
 
 
 def test_unix_socket_is_reused_after_a_kill(roger, journal, tmp_path):
