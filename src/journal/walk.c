@@ -420,7 +420,10 @@ static int64_t window_salvage(struct walk *walk, uint64_t offset, size_t need, c
  * some of it. */
 static int get_frames(struct walk *walk, const uint8_t **ret_frames)
 {
-	uint64_t left = current(walk)->size - walk->offset;
+	/* The header has been read, so at least that is there: the file may have grown since its size was asked for. */
+	uint64_t least = walk->offset + BATCH_HEADER_SIZE;
+	uint64_t size = current(walk)->size;
+	uint64_t left = (size > least ? size : least) - walk->offset;
 	size_t need = BATCH_HEADER_SIZE + (size_t)walk->header.bytes;
 	const uint8_t *at = NULL;
 	int64_t count;

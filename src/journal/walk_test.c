@@ -332,6 +332,39 @@ static void large_batches(void **state)
 	build_deinit(&b);
 }
 
+/* A journal that is being copied: the file ends right in front of a batch when it is listed, and has it when it is read. */
+static void a_file_that_grows(void **state)
+{
+	struct segments set;
+	struct failure why;
+	struct walk *walk;
+	struct walk_batch batch;
+	struct walk_place place;
+	struct build b;
+	int directory;
+
+	(void)state;
+	build_init(&b);
+	build_segment(&b, 1);
+	build_one(&b, 0, 2, 10);
+	build_one(&b, 1, 700, 1000);
+	build_save_size(&b, b.batches[1].offset);
+	assert_int_equal(file_open_directory(b.path, &directory), 0);
+	assert_int_equal(segments_load(directory, &set, &why), 0);
+	build_save(&b, 1);
+	assert_int_equal(walk_create(&set, 1, 0, &walk), 0);
+	assert_int_equal(walk_next(walk, &batch, &place), 1);
+	assert_int_equal(walk_next(walk, &batch, &place), 0);
+	assert_true(place.record == 3);
+	assert_int_equal(place.offset, b.batches[1].offset);
+	assert_true(walk_broken(walk, &batch));
+	assert_true(batch.frames_size <= batch.header.bytes);
+	walk_destroy(walk);
+	segments_free(&set);
+	file_close(directory);
+	build_deinit(&b);
+}
+
 static void claims_and_seals(void **state)
 {
 	struct build b;
@@ -626,6 +659,7 @@ int main(void)
 		cmocka_unit_test(a_tail_torn_at_every_byte),
 		cmocka_unit_test(one_bit_anywhere),
 		cmocka_unit_test(large_batches),
+		cmocka_unit_test(a_file_that_grows),
 		cmocka_unit_test(claims_and_seals),
 		cmocka_unit_test(ends_of_streams),
 		cmocka_unit_test(an_empty_batch_in_a_wrong_place),
