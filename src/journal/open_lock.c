@@ -8,7 +8,7 @@
 #include "clock/clock.h"
 #include "journal/opening.h"
 
-/* Half a second in all: a killed server has let go long before, and who starts a second one by mistake learns of it at once. */
+/* Half a second in all: a killed server has let go long before, and who starts a second one by mistake learns of it soon. */
 enum { LOCK_TRIES = 50, LOCK_PAUSE_NS = 10000000 };
 
 static int lock_refused(struct opening *o, int file)
@@ -70,6 +70,11 @@ static int fill_lock_file(struct opening *o, int file)
 
 	while (error == 0 && stat.size < LOCK_SIZE) {
 		error = file_write_durable(file, zeros, LOCK_SIZE, 0);
+		if (error == -EOPNOTSUPP) { /* no such writes here */
+			error = file_write(file, zeros, LOCK_SIZE, 0);
+			if (error == 0)
+				error = file_flush(file);
+		}
 		if (error == 0)
 			break;
 		if (!store_is_no_room(error))
