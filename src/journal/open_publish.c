@@ -140,14 +140,15 @@ static bool may_go(const struct opening *o, uint32_t at)
 	return !o->snapshot.valid;
 }
 
-/* Some of what the snapshot covers stands in front of it. An unused spare never has such a place: the opening that came after it has
+/* Some of what the snapshot covers stands in front of it (what is dead goes with this opening, and does not count). An unused spare never has such a place: the opening that came after it has
  * deleted it before its own snapshot could cover it. */
 static bool is_amid_covered(const struct opening *o, uint32_t at)
 {
 	if (o->set.list[at].index > opening_covered(o))
 		return false;
 	for (uint32_t i = 0; i < at; i++)
-		if (o->set.list[i].first != 0)
+		if (o->set.list[i].first != 0 &&
+		    o->set.list[i].first < segments_bound(&o->set, i))
 			return true;
 	return false;
 }
