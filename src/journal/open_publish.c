@@ -140,8 +140,8 @@ static bool may_go(const struct opening *o, uint32_t at)
 	return !o->snapshot.valid;
 }
 
-/* Some of what the snapshot covers stands in front of it (what is dead goes with this opening, and does not count). An unused spare never has such a place: the opening that came after it has
- * deleted it before its own snapshot could cover it. */
+/* Some of what the snapshot covers stands in front of it (what is dead goes with this opening, and does not count). An unused spare
+ * never has such a place: the opening that came after it has deleted it before its own snapshot could cover it. */
 static bool is_amid_covered(const struct opening *o, uint32_t at)
 {
 	if (o->set.list[at].index > opening_covered(o))
