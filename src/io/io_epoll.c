@@ -19,7 +19,7 @@ enum { REPORT_WAKE = 0 };
 #define REPORT_SIGNAL UINT64_MAX
 
 _Static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLERR == POLLERR &&
-		       EPOLLHUP == POLLHUP,
+		       EPOLLHUP == POLLHUP && EPOLLPRI == POLLPRI && EPOLLRDHUP == POLLRDHUP,
 	       "epoll's events are poll's");
 
 int epoll_open(struct loop *loop)
@@ -36,10 +36,15 @@ void epoll_shut(struct loop *loop)
 
 int epoll_watch(struct loop *loop, const struct slot *slot, uint16_t events)
 {
+	uint32_t asked = events;
+
 	/* The peer's end is told with what is asked for, since bytes may be in front of it that are all that is seen at first. */
-	uint32_t asked = events & POLLIN ? events | (uint32_t)EPOLLRDHUP : events;
-	/* By level: a read that was not full is taken for the last, and the kernel also stops short at an urgent mark, and at descriptors
-	 * that somebody sends over a unix socket; by edge nobody would be told of what is behind them. */
+	if (events & POLLIN)
+		asked |= EPOLLRDHUP;
+	/* By level the set would look at each socket twice: to tell of it, and to find that nothing is left. By edge one must know of
+	 * urgent marks, too, in front of which the kernel ends a read, whatever is behind them. */
+	if (slot->is_tcp)
+		asked |= (uint32_t)EPOLLET | (events & POLLIN ? EPOLLPRI : 0);
 	struct epoll_event event = { .events = asked, .data.u64 = loop_handle(loop, slot) };
 
 	/* Not even registered for nothing: a hang-up would be reported all the same, again and again. */
@@ -83,12 +88,11 @@ static int wait_ns(struct loop *loop, struct epoll_event *events, uint64_t sleep
 	return wait_ms(loop, events, sleep_ns);
 }
 
-int epoll_take(struct loop *loop, uint64_t sleep_ns, bool *ret_more)
+int epoll_take(struct loop *loop, uint64_t sleep_ns)
 {
 	struct epoll_event events[REPORTS_MAX];
-	int count = wait_ns(loop, events, sleep_ns);
+	int count = loop->is_asking ? wait_ns(loop, events, sleep_ns) : 0;
 
-	*ret_more = count == REPORTS_MAX;
 	if (count < 0 && errno != EINTR)
 		return -errno;
 	loop->io.now_ns = clock_monotonic_ns();
@@ -129,8 +133,7 @@ static void shut_writer(struct loop *loop)
 
 static int wait_in_epoll(struct loop *loop, uint64_t sleep_ns)
 {
-	bool more;
-	int error = epoll_take(loop, sleep_ns, &more);
+	int error = epoll_take(loop, sleep_ns);
 	struct io_write *write = io_writer_take(writer_of(loop));
 
 	if (write)

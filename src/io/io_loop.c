@@ -181,10 +181,10 @@ void loop_report(struct loop *loop, struct slot *slot, uint32_t events)
 	} else {
 		if (events & (POLLOUT | POLLERR | POLLHUP))
 			loop_send_report(loop, slot);
-		if (events & (POLLRDHUP | POLLERR | POLLHUP))
+		if (events & (POLLRDHUP | POLLPRI | POLLERR | POLLHUP))
 			slot->hung = true;
 		if (wanted(loop, slot) & POLLIN &&
-		    events & (POLLIN | POLLRDHUP | POLLERR | POLLHUP))
+		    events & (POLLIN | POLLRDHUP | POLLPRI | POLLERR | POLLHUP))
 			loop_later(loop, slot, PENDING_READABLE);
 	}
 	loop_watch(loop, slot);
@@ -242,7 +242,10 @@ int loop_wait(struct io *io, uint64_t deadline_ns)
 	do {
 		uint64_t until =
 			deadline_ns < loop->paused_until ? deadline_ns : loop->paused_until;
-		int error = poll_once(loop, has_events(loop) ? 0 : until);
+		bool is_busy = has_events(loop);
+		/* Most turns only deliver what the one before has left: with that at hand, epoll is asked in every other one. */
+		loop->is_asking = !is_busy || !loop->is_asking;
+		int error = poll_once(loop, is_busy ? 0 : until);
 		if (error)
 			return error;
 		if (loop->io.now_ns >= loop->paused_until) {

@@ -15,7 +15,7 @@
  *
  * Whoever begins to want bytes or connections tries first, and is watched only when it has found nothing (drained, -EAGAIN): often
  * something is there already. And what was not taken, or not wanted, is tried again by itself: that it is there is told once,
- * perhaps, and not again (a ring is told of epoll's set by edge). What nobody wants to hear of is taken out of epoll's set when it is
+ * perhaps, and not again (connections over TCP are watched by edge). What nobody wants to hear of is taken out of epoll's set when it is
  * first reported, not when it is disarmed: a session that is parked for a moment costs no system call. */
 #ifndef ROGER_IO_IO_LOOP_H
 #define ROGER_IO_IO_LOOP_H
@@ -87,12 +87,13 @@ struct slot {
 	bool closing : 1;
 	bool connecting : 1;
 	bool ended : 1;   /* the end or an error has been received */
-	bool hung : 1;    /* the peer's end or an error is behind what can be received */
+	bool hung : 1;    /* the peer's end, an error or an urgent mark is there: a read that was not full is not the last */
 	bool sending : 1; /* io_send was called and IO_SENT not yet taken */
 	bool blocked : 1; /* ... and the kernel has no room: waits for it */
 	bool shut : 1;    /* then shut the sending side */
 	bool last : 1;    /* ... if all was taken */
 	bool is_tuned : 1; /* listeners: what they accept needs no tuning of its own */
+	bool is_tcp : 1;   /* streams: watched by edge */
 };
 _Static_assert(sizeof(struct slot) <= IO_SOCKET_SIZE, "what io.h says of it");
 
@@ -115,6 +116,7 @@ struct loop {
 	const struct sleeper *sleeper;
 	int epoll;
 	bool coarse; /* no epoll_pwait2: milliseconds */
+	bool is_asking; /* epoll, in this turn */
 	int wake;    /* eventfd: something is done on another thread */
 	int signals; /* signalfd or -1 */
 	bool signals_ready;
@@ -185,9 +187,9 @@ int epoll_watch(struct loop *loop, const struct slot *slot, uint16_t events);
 /* Tell when the loop's own descriptor (`wake`, `signals`) is readable. 0 or -errno. */
 int epoll_watch_own(struct loop *loop, int descriptor);
 
-/* Sleep at most so long, and report what is ready, not more than so much at once: *ret_more: there may be more. 0 or -errno. Sets
+/* Sleep at most so long, and report what is ready, as much as fits; nothing when the set is not asked in this turn. 0 or -errno. Sets
  * the time. */
-int epoll_take(struct loop *loop, uint64_t sleep_ns, bool *ret_more);
+int epoll_take(struct loop *loop, uint64_t sleep_ns);
 
 /* What it calls. */
 void loop_report(struct loop *loop, struct slot *slot, uint32_t events); /* POLLIN, ... */

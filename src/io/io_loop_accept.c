@@ -118,6 +118,7 @@ bool loop_accept_next(struct loop *loop, struct slot *slot, struct io_event *ret
 	}
 	loop->pause_ns = 0;
 	struct slot *accepted = loop_slot_take(loop, SLOT_STREAM, descriptor, NULL);
+	accepted->is_tcp = ret->peer.family != PEER_UNIX;
 	ret->kind = IO_ACCEPTED;
 	ret->socket = loop_handle(loop, accepted);
 	slot->pending |= PENDING_READABLE;

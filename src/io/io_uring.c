@@ -1,9 +1,10 @@
-/* The backend that sleeps in a ring shared with the kernel (io_uring), and makes the journal's writes on it, several at a time: so a
- * message crosses no thread on its way to the disk and back.
+/* The backend that makes the journal's writes on a ring shared with the kernel (io_uring), several at a time: so a message crosses no
+ * thread on its way to the disk and back.
  *
- * What sockets have to tell comes from epoll's set, as with the other backend; the ring watches the set. Nothing else of a process
- * is held by the ring, for the kernel ends a killed process' polls only some time after the process is gone, and until then a
- * listener's port would be in use (docs/decisions/0013).
+ * What sockets have to tell comes from epoll's set, as with the other backend. With nothing being written the loop sleeps in epoll, too;
+ * otherwise in the ring, where a poll of the set lies meanwhile. Nothing else of a process is held by the ring, for the kernel ends a
+ * killed process' polls only some time after the process is gone, and until then a listener's port would be in use
+ * (docs/decisions/0013).
  *
  * Writes are handed over with the one system call in which the loop sleeps. */
 #include <errno.h>
@@ -40,7 +41,7 @@ struct uring_loop {
 	struct loop loop;
 	struct io_uring ring;
 	bool is_open;
-	bool has_reports; /* epoll's set may have something */
+	bool is_watching; /* a poll of epoll's set is under way, and has not ended: nothing is ready there */
 	unsigned writes_under_way;
 	struct uring_write writes[WRITES_MAX];
 };
@@ -70,8 +71,9 @@ static void watch_set(struct uring_loop *loop)
 {
 	struct io_uring_sqe *sqe = submission(loop);
 
-	io_uring_prep_poll_multishot(sqe, loop->loop.epoll, POLLIN);
+	io_uring_prep_poll_add(sqe, loop->loop.epoll, POLLIN);
 	mark(sqe, OPERATION_SET, 0);
+	loop->is_watching = true;
 }
 
 /* By feature, not by version: EXT_ARG is sleeping with a deadline. */
@@ -108,7 +110,6 @@ static int open_ring(struct loop *loop)
 	if (!can_all(ring))
 		return -ENOSYS;
 	(void)io_uring_register_ring_fd(ring); /* a little faster */
-	watch_set(of(loop));
 	return 0;
 }
 
@@ -135,11 +136,7 @@ static void completed(struct uring_loop *loop, const struct io_uring_cqe *cqe)
 	struct uring_write *one = &loop->writes[(uint32_t)cqe->user_data % WRITES_MAX];
 
 	switch ((enum operation)(cqe->user_data >> 32)) {
-	case OPERATION_SET:
-		loop->has_reports = true;
-		if (!(cqe->flags & IORING_CQE_F_MORE))
-			watch_set(loop);
-		break;
+	case OPERATION_SET: loop->is_watching = false; break;
 	case OPERATION_WRITE: written(loop, one, cqe->res, false); break;
 	case OPERATION_FLUSH: written(loop, one, cqe->res, true); break;
 	}
@@ -181,18 +178,23 @@ static int enter(struct io_uring *ring, uint64_t sleep_ns)
 	return io_uring_submit_and_wait_timeout(ring, &cqe, 1, &sleep, NULL);
 }
 
+/* With nothing being written, the ring would only be a second system call. */
 static int wait_in_ring(struct loop *loop, uint64_t sleep_ns)
 {
 	struct uring_loop *uring = of(loop);
-	int result = enter(&uring->ring, uring->has_reports ? 0 : sleep_ns);
 
+	if (uring->writes_under_way == 0)
+		return epoll_take(loop, sleep_ns);
+	if (sleep_ns > 0 && !uring->is_watching)
+		watch_set(uring);
+	int result = enter(&uring->ring, sleep_ns);
 	loop->io.now_ns = clock_monotonic_ns();
 	/* -EBUSY, -EAGAIN: there is something to take first. */
 	if (result < 0 && result != -ETIME && result != -EINTR && result != -EBUSY &&
 	    result != -EAGAIN)
 		return result;
 	take_completions(uring);
-	return uring->has_reports ? epoll_take(loop, 0, &uring->has_reports) : 0;
+	return uring->is_watching ? 0 : epoll_take(loop, 0);
 }
 
 /* --- writing */
