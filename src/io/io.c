@@ -107,10 +107,10 @@ void io_send(struct io *io, io_socket socket, const struct io_span *spans, unsig
 	io->backend->send(io, socket, spans, count);
 }
 
-void io_send_last(struct io *io, io_socket socket, const void *data, size_t size)
+bool io_send_answer(struct io *io, io_socket socket, const void *data, size_t size, bool is_last)
 {
 	must(size > 0);
-	io->backend->send_last(io, socket, data, size);
+	return io->backend->send_answer(io, socket, data, size, is_last);
 }
 
 void io_shutdown(struct io *io, io_socket socket)

@@ -33,7 +33,8 @@ struct io_backend {
 	uint32_t (*buffers_free)(const struct io *io);
 	bool (*readable)(struct io *io, io_socket socket);
 	void (*send)(struct io *io, io_socket socket, const struct io_span *spans, unsigned count);
-	void (*send_last)(struct io *io, io_socket socket, const void *data, size_t size);
+	bool (*send_answer)(struct io *io, io_socket socket, const void *data, size_t size,
+			    bool is_last);
 	void (*shutdown)(struct io *io, io_socket socket);
 	void (*close)(struct io *io, io_socket socket, bool reset);
 	void (*write)(struct io *io, struct io_write *write);

@@ -32,11 +32,13 @@ struct end {
 	bool text;         /* what comes is not the pattern */
 	uint64_t to_send;  /* of the pattern, from byte 0 on; goes on by itself */
 	unsigned piece;    /* at most so much at once, 0: all */
-	bool last;         /* by io_send_last */
+	bool answer;       /* by io_send_answer */
+	bool last;         /* ... with is_last */
 	/* happened */
 	int connected;     /* NOT_YET, 0 or -errno */
 	uint64_t sent;
 	unsigned sents;    /* IO_SENT events */
+	unsigned answered; /* io_send_answer has taken all at once */
 	int send_error;
 	bool sending;
 	uint64_t received;
@@ -125,7 +127,7 @@ struct end *world_accepted(struct end *listener);
 
 void end_arm(struct end *end, bool armed);
 void end_send(struct end *end, uint64_t size); /* so many bytes more of the pattern */
-void end_send_last(struct end *end, uint64_t size); /* the same by io_send_last, and the rest, too, if not all is taken at once */
+void end_answer(struct end *end, uint64_t size, bool is_last); /* the same by io_send_answer, and the rest, too, if not all is taken */
 void end_send_text(struct end *end, const char *text);
 void end_return(struct end *end, unsigned count); /* of the kept buffers, oldest first */
 void end_close(struct end *end, bool reset);

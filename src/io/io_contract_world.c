@@ -97,9 +97,13 @@ static void send_on(struct end *end)
 		return;
 	if (end->piece && left > end->piece)
 		left = end->piece;
-	if (end->last) {
-		end->sending = true;
-		io_send_last(end->world->io, end->socket, &pattern_bytes[end->sent], left);
+	if (end->answer) {
+		end->sending = !io_send_answer(end->world->io, end->socket,
+					       &pattern_bytes[end->sent], left, end->last);
+		if (!end->sending) {
+			end->answered++;
+			end->sent += left;
+		}
 		return;
 	}
 	/* In two spans, where that can be. */
@@ -313,9 +317,10 @@ void end_send(struct end *end, uint64_t size)
 	send_on(end);
 }
 
-void end_send_last(struct end *end, uint64_t size)
+void end_answer(struct end *end, uint64_t size, bool is_last)
 {
-	end->last = true;
+	end->answer = true;
+	end->last = is_last;
 	end_send(end, size);
 }
 

@@ -215,7 +215,7 @@ void loop_receive(struct io *io, io_socket socket, bool armed);
 void loop_buffer_return(struct io *io, uint32_t buffer);
 bool loop_readable(struct io *io, io_socket socket);
 void loop_send(struct io *io, io_socket socket, const struct io_span *spans, unsigned count);
-void loop_send_last(struct io *io, io_socket socket, const void *data, size_t size);
+bool loop_send_answer(struct io *io, io_socket socket, const void *data, size_t size, bool is_last);
 void loop_shutdown(struct io *io, io_socket socket);
 void loop_close(struct io *io, io_socket socket, bool reset);
 void loop_connect_report(struct loop *loop, struct slot *slot);
@@ -243,7 +243,7 @@ int loop_signals(struct io *io);
 		.set_owner = loop_set_owner, .tune = loop_tune, .receive = loop_receive, \
 		.buffer_return = loop_buffer_return, .buffers_free = loop_buffers_free,  \
 		.readable = loop_readable, .send = loop_send,                            \
-		.send_last = loop_send_last, .shutdown = loop_shutdown,                  \
+		.send_answer = loop_send_answer, .shutdown = loop_shutdown,              \
 		.close = loop_close, .write = loop_write, .writes_max = loop_writes_max, \
 		.job = loop_job, .signals = loop_signals,                                \
 	}

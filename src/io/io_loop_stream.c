@@ -204,14 +204,19 @@ bool loop_readable(struct io *io, io_socket socket)
 
 /* --- sending */
 
+static void send_end(const struct slot *slot)
+{
+	if (slot->shut)
+		shutdown(slot->descriptor, SHUT_WR);
+}
+
 static void send_done(struct loop *loop, struct slot *slot, int result)
 {
 	slot->blocked = false;
 	slot->send.result = result;
 	if (result < 0 && result != -EPIPE)
 		slot->broken = (int16_t)result;
-	if (slot->shut)
-		shutdown(slot->descriptor, SHUT_WR);
+	send_end(slot);
 	loop_later(loop, slot, PENDING_SENT);
 }
 
@@ -228,39 +233,41 @@ static ssize_t send_now(const struct slot *slot, struct iovec *spans, unsigned s
 	return send(slot->descriptor, spans->iov_base, spans->iov_len, flags);
 }
 
-/* False when the kernel has no room. */
-static bool send_try(struct loop *loop, struct slot *slot, struct iovec *spans, unsigned span_count)
+/* How many bytes were taken, or -errno; -EAGAIN when the kernel has no room. */
+static ssize_t send_try(struct slot *slot, struct iovec *spans, unsigned span_count)
 {
 	ssize_t count;
 
 	do {
 		count = send_now(slot, spans, span_count);
 	} while (count < 0 && errno == EINTR);
-	if (count < 0 && errno == EAGAIN)
-		return false;
 	if (slot->last && count == (ssize_t)spans->iov_len)
 		slot->shut = true;
-	send_done(loop, slot, count < 0 ? -errno : (int)count);
-	return true;
+	return count < 0 ? -errno : count;
 }
 
-static void send_begin(struct loop *loop, struct slot *slot, struct iovec *spans, unsigned count)
+/* Only the first span is kept: IO_SENT may say less than was given. */
+static void send_wait(struct loop *loop, struct slot *slot, const struct iovec *span)
 {
-	must(slot->kind == SLOT_STREAM && !slot->connecting && !slot->sending);
-	slot->sending = true;
-	if (send_try(loop, slot, spans, count))
-		return;
-	/* Only the first span is kept: IO_SENT may say less than was given. */
-	slot->send.data = spans[0].iov_base;
-	slot->send.size = spans[0].iov_len < INT32_MAX ? (uint32_t)spans[0].iov_len : INT32_MAX;
+	slot->send.data = span->iov_base;
+	slot->send.size = span->iov_len < INT32_MAX ? (uint32_t)span->iov_len : INT32_MAX;
 	slot->blocked = true;
 	loop_watch(loop, slot);
+}
+
+static struct slot *sender(struct loop *loop, io_socket socket)
+{
+	struct slot *slot = loop_slot(loop, socket);
+
+	must(slot->kind == SLOT_STREAM && !slot->connecting && !slot->sending);
+	slot->sending = true;
+	return slot;
 }
 
 void loop_send(struct io *io, io_socket socket, const struct io_span *spans, unsigned count)
 {
 	struct loop *loop = loop_of(io);
-	struct slot *slot = loop_slot(loop, socket);
+	struct slot *slot = sender(loop, socket);
 	struct iovec all[IO_SPANS_MAX];
 	unsigned used = 0;
 
@@ -272,25 +279,42 @@ void loop_send(struct io *io, io_socket socket, const struct io_span *spans, uns
 	}
 	must(used > 0);
 	slot->last = false;
-	send_begin(loop, slot, all, used);
+	ssize_t taken = send_try(slot, all, used);
+	if (taken == -EAGAIN)
+		send_wait(loop, slot, all);
+	else
+		send_done(loop, slot, (int)taken);
 }
 
-void loop_send_last(struct io *io, io_socket socket, const void *data, size_t size)
+bool loop_send_answer(struct io *io, io_socket socket, const void *data, size_t size, bool is_last)
 {
 	struct loop *loop = loop_of(io);
-	struct slot *slot = loop_slot(loop, socket);
+	struct slot *slot = sender(loop, socket);
 	struct iovec all = { (void *)(uintptr_t)data, size };
 
-	slot->last = true;
-	send_begin(loop, slot, &all, 1);
+	slot->last = is_last;
+	ssize_t taken = send_try(slot, &all, 1);
+	if (taken == (ssize_t)size) {
+		slot->sending = false;
+		send_end(slot);
+		return true;
+	}
+	if (taken == -EAGAIN)
+		send_wait(loop, slot, &all);
+	else
+		send_done(loop, slot, (int)taken);
+	return false;
 }
 
 void loop_send_report(struct loop *loop, struct slot *slot)
 {
 	struct iovec kept = { (void *)(uintptr_t)slot->send.data, slot->send.size };
 
-	if (slot->blocked)
-		(void)send_try(loop, slot, &kept, 1);
+	if (!slot->blocked)
+		return;
+	ssize_t taken = send_try(slot, &kept, 1);
+	if (taken != -EAGAIN)
+		send_done(loop, slot, (int)taken);
 }
 
 void loop_shutdown(struct io *io, io_socket socket)

@@ -91,16 +91,25 @@ static bool pick(struct server *server, struct session *s, struct wire_reply *re
 	return true;
 }
 
-static void send_out(struct server *server, struct session *s)
+static void all_is_sent(struct server *server, struct session *s, struct session_output *out)
 {
-	struct session_output *out = slab_piece(&server->outputs, s->output);
-	struct io_span span = { out->bytes + out->sent, out->size - out->sent };
-
-	out->taken_ns = io_now(server->io);
 	if (out->last)
-		io_send_last(server->io, s->socket, span.data, span.size);
-	else
-		io_send(server->io, s->socket, &span, 1);
+		s->flags |= FLAG_SHUT;
+	slab_release(&server->outputs, out);
+	s->output = 0;
+	if (!session_is_native(s))
+		s->last_ns = io_now(server->io);
+}
+
+/* False: something is still under way. */
+static bool send_out(struct server *server, struct session *s, struct session_output *out)
+{
+	out->taken_ns = io_now(server->io);
+	if (!io_send_answer(server->io, s->socket, out->bytes + out->sent,
+			    (size_t)(out->size - out->sent), out->last))
+		return false;
+	all_is_sent(server, s, out);
+	return true;
 }
 
 /* All has been said for now. */
@@ -119,60 +128,66 @@ static void fall_silent(struct server *server, struct session *s)
 	}
 }
 
-void session_answer(struct server *server, struct session *s)
+static void encode(struct session *s, struct wire_reply *reply, struct session_output *out)
 {
-	struct wire_reply reply = { .kind = REPLY_WAIT };
-	struct session_output *out;
-	size_t size;
+	size_t size = wire_reply(&s->wire, reply, out->bytes, OUTPUT_SLOT_SIZE);
 
-	/* Of a journal that has failed nothing more is told, not even what had been durable before: the server ends with this turn. */
-	if (s->output || journal_failed(server->journal))
-		return;
-	if (!pick(server, s, &reply)) {
-		fall_silent(server, s);
-		return;
-	}
-	out = slab_acquire(&server->outputs);
-	must(out); /* one for each session */
-	s->output = slab_number(&server->outputs, out);
-	size = wire_reply(&s->wire, &reply, out->bytes, OUTPUT_SLOT_SIZE);
 	must(size > 0 && size <= OUTPUT_SLOT_SIZE);
 	if (s->protocol == PROTOCOL_LINE) {
-		s->sent_seq += reply.record_from - s->plain.record_from; /* one record a line, in a row */
-		s->plain.record_from = reply.record_from;
+		s->sent_seq += reply->record_from - s->plain.record_from; /* one record a line, in a row */
+		s->plain.record_from = reply->record_from;
 		must(s->sent_seq <= s->durable_seq);
 	}
 	s->flags |= FLAG_OPENED;
 	out->size = (uint16_t)size;
 	out->sent = 0;
 	out->last = (s->state == SESSION_FAREWELL || s->state == SESSION_LINGERING) && !s->wants;
-	send_out(server, s);
+}
+
+void session_answer(struct server *server, struct session *s)
+{
+	/* Of a journal that has failed nothing more is told, not even what had been durable before: the server ends with this turn. */
+	while (!s->output && !journal_failed(server->journal)) {
+		struct wire_reply reply = { .kind = REPLY_WAIT };
+
+		if (!pick(server, s, &reply)) {
+			fall_silent(server, s);
+			return;
+		}
+		struct session_output *out = slab_acquire(&server->outputs);
+		must(out); /* one for each session */
+		s->output = slab_number(&server->outputs, out);
+		encode(s, &reply, out);
+		(void)send_out(server, s, out);
+	}
+}
+
+/* raw: what has been read is stored, though nobody is there to hear of it. */
+static void cannot_answer(struct server *server, struct session *s)
+{
+	s->wants = 0;
+	s->flags |= FLAG_ENDED | FLAG_BROKEN;
+	if (s->protocol != PROTOCOL_RAW || !session_bytes(server, s))
+		session_close(server, s, true);
+	else
+		session_update(server, s);
 }
 
 void session_sent(struct server *server, struct session *s, int result)
 {
 	struct session_output *out = slab_piece(&server->outputs, s->output);
 
-	if (result > 0 && (out->sent = (uint16_t)(out->sent + result)) < out->size) {
-		send_out(server, s);
-		return;
-	}
-	if (result > 0 && out->last)
-		s->flags |= FLAG_SHUT;
-	slab_release(&server->outputs, out);
-	s->output = 0;
 	if (result <= 0) {
-		s->wants = 0;
-		s->flags |= FLAG_ENDED | FLAG_BROKEN;
-		/* raw: what has been read is stored, though nobody is there to hear of it. */
-		if (s->protocol != PROTOCOL_RAW || !session_bytes(server, s))
-			session_close(server, s, true);
-		else
-			session_update(server, s);
+		slab_release(&server->outputs, out);
+		s->output = 0;
+		cannot_answer(server, s);
 		return;
 	}
-	if (!session_is_native(s))
-		s->last_ns = io_now(server->io);
+	out->sent = (uint16_t)(out->sent + result);
+	if (out->sent == out->size)
+		all_is_sent(server, s, out);
+	else if (!send_out(server, s, out))
+		return;
 	session_answer(server, s);
 	session_update(server, s);
 }

@@ -37,7 +37,7 @@ void gate_deinit(struct gate *gate)
 
 static struct gate_entry *at(const struct gate *gate, uint64_t position)
 {
-	return &gate->entries[position & (gate->capacity - 1)];
+	return &gate->entries[(position - gate->base) & (gate->capacity - 1)];
 }
 
 bool gate_is_full(const struct gate *gate)
@@ -76,5 +76,7 @@ bool gate_release(struct gate *gate, uint64_t durable, struct gate_entry *ret)
 		return false;
 	*ret = *at(gate, gate->head++);
 	must(ret->record <= durable);
+	if (gate->head == gate->tail)
+		gate->base = gate->tail;
 	return true;
 }

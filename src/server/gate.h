@@ -27,6 +27,7 @@ struct gate {
 	uint32_t capacity; /* a power of two */
 	uint64_t head;     /* positions count from 1 and never wrap */
 	uint64_t tail;
+	uint64_t base;     /* the position that is in entries[0]: an empty gate begins there again, where the cache is warm */
 	uint64_t commit;       /* of the newest entry */
 	uint64_t commit_begin; /* position of that commit's first entry */
 };

@@ -192,9 +192,16 @@ void io_send(struct io *io, io_socket socket, const struct io_span *spans, unsig
 	send_start(io, socket, spans, count, false);
 }
 
-void io_send_last(struct io *io, io_socket socket, const void *data, size_t size)
+/* What the network has taken at once is told at once, or later. */
+bool io_send_answer(struct io *io, io_socket socket, const void *data, size_t size, bool is_last)
 {
+	struct slot *slot = loop_slot(io, socket);
+	struct sending *send = &slot->send;
 	struct io_span span = { data, size };
 
-	send_start(io, socket, &span, 1, true);
+	send_start(io, socket, &span, 1, is_last);
+	if (!send->done || send->result != (int)size || world_draw(4) == 0)
+		return false;
+	send->busy = false;
+	return true;
 }
