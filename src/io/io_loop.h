@@ -135,6 +135,8 @@ struct loop {
 	struct slot_list listeners;
 	struct io_pool pool;
 
+	uint16_t accepts;    /* how many connections of a listener are accepted in a turn */
+	uint16_t full_turns; /* in which there were as many */
 	int spare;         /* a descriptor held back, -1: given up for now */
 	uint64_t pause_ns; /* how long the last pause of accepting was; 0 since one was accepted */
 	uint64_t paused_until; /* NEVER_NS: not paused */

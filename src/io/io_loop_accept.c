@@ -8,8 +8,12 @@
 #include "base/limits.h"
 #include "base/must.h"
 
-/* Of one listener: the connections that are there get their turn between them. */
-enum { ACCEPTS_PER_TURN = 64 };
+/* How many of one listener are accepted in a turn: the connections that are there get their turn between them. Mostly there is one, and an
+ * accept that finds nothing is as dear as an answer: so it begins with one, and goes up while there are always as many as that. */
+enum {
+	ACCEPTS_PER_TURN = 64,
+	FULL_TURNS = 4, /* in a row, until more are accepted in one */
+};
 
 int loop_listen(struct io *io, const struct io_endpoint *at, void *owner, io_socket *ret_socket,
 		struct io_endpoint *ret_bound)
@@ -59,7 +63,7 @@ void loop_accept_try(struct loop *loop, struct slot *slot)
 void loop_accept_report(struct loop *loop, struct slot *slot)
 {
 	if (slot->armed && loop_may_accept(loop)) {
-		slot->accepts = ACCEPTS_PER_TURN;
+		slot->accepts = loop->accepts;
 		loop_later(loop, slot, PENDING_READABLE);
 	}
 }
@@ -90,6 +94,22 @@ void loop_accept_resume(struct loop *loop)
 		loop_accept_try(loop, &loop->slots[at - 1]);
 }
 
+/* All that this turn was to accept has come; epoll tells of what is left. */
+static void accepts_full(struct loop *loop)
+{
+	if (++loop->full_turns < FULL_TURNS)
+		return;
+	loop->full_turns = 0;
+	if (loop->accepts < ACCEPTS_PER_TURN)
+		loop->accepts *= 2;
+}
+
+static void accepts_drained(struct loop *loop)
+{
+	loop->full_turns = 0;
+	loop->accepts = 1;
+}
+
 bool loop_accept_next(struct loop *loop, struct slot *slot, struct io_event *ret)
 {
 	int descriptor = -1;
@@ -99,7 +119,7 @@ bool loop_accept_next(struct loop *loop, struct slot *slot, struct io_event *ret
 		if (!slot->armed || !loop_may_accept(loop))
 			return false;
 		if (slot->accepts == 0) {
-			loop_accept_report(loop, slot); /* go on in the next turn */
+			accepts_full(loop);
 			return false;
 		}
 		slot->accepts--;
@@ -108,8 +128,10 @@ bool loop_accept_next(struct loop *loop, struct slot *slot, struct io_event *ret
 						   &ret->peer)
 				: -EMFILE;
 	} while (error && io_socket_accept_goes_on(error));
-	if (error == -EAGAIN)
+	if (error == -EAGAIN) {
+		accepts_drained(loop);
 		return false;
+	}
 	if (error) {
 		ret->kind = IO_ACCEPT_FAILED;
 		ret->result = error;
