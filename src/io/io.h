@@ -143,8 +143,9 @@ enum { IO_SPANS_MAX = 4 };
 /* Send; completes with one IO_SENT. One at a time on a socket (asserted). The bytes (not the spans) stay until then. */
 void io_send(struct io *io, io_socket socket, const struct io_span *spans, unsigned count);
 
-/* The same for an answer, which is small: true when the kernel has taken all of it at once, and then no IO_SENT comes. is_last: when all
- * of it was taken (this or IO_SENT says so), the sending side is shut, too; over TCP both go in one packet, so the peer is woken once. */
+/* The same for an answer (at most INT32_MAX bytes): true when the kernel has taken all of it at once, and then no IO_SENT comes.
+ * is_last: when all of it was taken (this or IO_SENT says so), the sending side is shut, too; over TCP both go in one packet, so the
+ * peer is woken once. */
 bool io_send_answer(struct io *io, io_socket socket, const void *data, size_t size, bool is_last);
 
 /* Shut the sending side, after what io_send has taken. */

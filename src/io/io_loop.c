@@ -468,7 +468,6 @@ int loop_create(const struct sleeper *sleeper, const struct io_config *config, s
 	io_worker_init(&loop->worker, "roger-jobs", true, loop->wake);
 	loop->slots_max = loop->slots_free = config->sockets_max;
 	loop->paused_until = NEVER_NS;
-	loop->accepts = 1;
 	loop->written_last = &loop->written;
 	int error = set_up(loop, config);
 	if (error) {

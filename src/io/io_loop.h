@@ -74,7 +74,10 @@ struct slot {
 	};
 	union {
 		int16_t broken; /* what a send or epoll found: receiving ends with it. -errno */
-		uint16_t accepts; /* listeners: how many more in this turn */
+		struct {
+			uint8_t left;     /* how many more in this turn */
+			uint8_t quarters; /* four times as many as in a turn */
+		} accepts; /* listeners */
 	};
 	uint8_t kind;    /* enum slot_kind */
 	uint8_t pending; /* enum slot_pending: what this turn has still to deliver */
@@ -135,8 +138,6 @@ struct loop {
 	struct slot_list listeners;
 	struct io_pool pool;
 
-	uint16_t accepts;    /* how many connections of a listener are accepted in a turn */
-	uint16_t full_turns; /* in which there were as many */
 	int spare;         /* a descriptor held back, -1: given up for now */
 	uint64_t pause_ns; /* how long the last pause of accepting was; 0 since one was accepted */
 	uint64_t paused_until; /* NEVER_NS: not paused */

@@ -9,10 +9,11 @@
 #include "base/must.h"
 
 /* How many of one listener are accepted in a turn: the connections that are there get their turn between them. Mostly there is one, and an
- * accept that finds nothing is as dear as an answer: so it begins with one, and goes up while there are always as many as that. */
+ * accept that finds nothing is dear: so it begins with one, and grows by a quarter whenever as many as that have come. Counted in
+ * quarters. */
 enum {
-	ACCEPTS_PER_TURN = 64,
-	FULL_TURNS = 4, /* in a row, until more are accepted in one */
+	ACCEPTS_MIN = 4,
+	ACCEPTS_MAX = 4 * 63,
 };
 
 int loop_listen(struct io *io, const struct io_endpoint *at, void *owner, io_socket *ret_socket,
@@ -30,6 +31,7 @@ int loop_listen(struct io *io, const struct io_endpoint *at, void *owner, io_soc
 	struct slot *slot = loop_slot_take(loop, SLOT_LISTENER, descriptor, owner);
 	slot->path = path;
 	slot->is_tuned = io_socket_is_loopback(&ret_bound->peer);
+	slot->accepts.quarters = ACCEPTS_MIN;
 	slot->armed = true;
 	loop_waiting_add(loop, slot);
 	loop_watch(loop, slot);
@@ -63,7 +65,7 @@ void loop_accept_try(struct loop *loop, struct slot *slot)
 void loop_accept_report(struct loop *loop, struct slot *slot)
 {
 	if (slot->armed && loop_may_accept(loop)) {
-		slot->accepts = loop->accepts;
+		slot->accepts.left = slot->accepts.quarters / 4;
 		loop_later(loop, slot, PENDING_READABLE);
 	}
 }
@@ -94,20 +96,12 @@ void loop_accept_resume(struct loop *loop)
 		loop_accept_try(loop, &loop->slots[at - 1]);
 }
 
-/* All that this turn was to accept has come; epoll tells of what is left. */
-static void accepts_full(struct loop *loop)
+/* All that this turn was to accept has come. Listeners are watched by level: epoll tells of what is left. */
+static void accepts_full(struct slot *slot)
 {
-	if (++loop->full_turns < FULL_TURNS)
-		return;
-	loop->full_turns = 0;
-	if (loop->accepts < ACCEPTS_PER_TURN)
-		loop->accepts *= 2;
-}
+	unsigned quarters = slot->accepts.quarters + slot->accepts.quarters / 4U;
 
-static void accepts_drained(struct loop *loop)
-{
-	loop->full_turns = 0;
-	loop->accepts = 1;
+	slot->accepts.quarters = (uint8_t)(quarters < ACCEPTS_MAX ? quarters : ACCEPTS_MAX);
 }
 
 bool loop_accept_next(struct loop *loop, struct slot *slot, struct io_event *ret)
@@ -118,18 +112,18 @@ bool loop_accept_next(struct loop *loop, struct slot *slot, struct io_event *ret
 	do {
 		if (!slot->armed || !loop_may_accept(loop))
 			return false;
-		if (slot->accepts == 0) {
-			accepts_full(loop);
+		if (slot->accepts.left == 0) {
+			accepts_full(slot);
 			return false;
 		}
-		slot->accepts--;
+		slot->accepts.left--;
 		error = loop_spare_take(loop)
 				? io_socket_accept(slot->descriptor, slot->is_tuned, &descriptor,
 						   &ret->peer)
 				: -EMFILE;
 	} while (error && io_socket_accept_goes_on(error));
 	if (error == -EAGAIN) {
-		accepts_drained(loop);
+		slot->accepts.quarters = ACCEPTS_MIN;
 		return false;
 	}
 	if (error) {
@@ -140,7 +134,7 @@ bool loop_accept_next(struct loop *loop, struct slot *slot, struct io_event *ret
 	}
 	loop->pause_ns = 0;
 	struct slot *accepted = loop_slot_take(loop, SLOT_STREAM, descriptor, NULL);
-	accepted->is_tcp = ret->peer.family != PEER_UNIX;
+	accepted->is_tcp = io_socket_is_tcp(&ret->peer);
 	ret->kind = IO_ACCEPTED;
 	ret->socket = loop_handle(loop, accepted);
 	slot->pending |= PENDING_READABLE;

@@ -32,7 +32,7 @@ int loop_connect(struct io *io, const struct io_endpoint *to, void *owner, io_so
 	if (error)
 		return error;
 	struct slot *slot = loop_slot_take(loop, SLOT_STREAM, descriptor, owner);
-	slot->is_tcp = to->peer.family != PEER_UNIX;
+	slot->is_tcp = io_socket_is_tcp(&to->peer);
 	if (result == -EINPROGRESS) {
 		slot->connecting = true;
 		loop_watch(loop, slot);

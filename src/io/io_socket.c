@@ -91,6 +91,11 @@ int io_endpoint_read(const struct sockaddr *address, socklen_t size, struct io_e
 	return 0;
 }
 
+bool io_socket_is_tcp(const struct peer *peer)
+{
+	return peer->family == PEER_IPV4 || peer->family == PEER_IPV6;
+}
+
 bool io_socket_is_loopback(const struct peer *peer)
 {
 	static const uint8_t ipv6_loopback[16] = { [15] = 1 };

@@ -24,6 +24,7 @@ int io_socket_listen(const struct io_endpoint *at, int *ret_descriptor,
 /* Remove the path that the listener is bound to, if it is still the same file. */
 void io_socket_path_remove(int listener, struct io_path_id path);
 
+bool io_socket_is_tcp(const struct peer *peer);
 bool io_socket_is_loopback(const struct peer *peer);
 
 /* is_tuned: the listener is a loopback address', which what it accepts inherits from. -EAGAIN: nobody is waiting. */

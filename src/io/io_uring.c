@@ -178,12 +178,13 @@ static int enter(struct io_uring *ring, uint64_t sleep_ns)
 	return io_uring_submit_and_wait_timeout(ring, &cqe, 1, &sleep, NULL);
 }
 
-/* With nothing being written, the ring would only be a second system call. */
+/* With nothing being written the ring would only be a second system call. But a poll that lies there is waited for: it would end the
+ * next sleep for nothing. */
 static int wait_in_ring(struct loop *loop, uint64_t sleep_ns)
 {
 	struct uring_loop *uring = of(loop);
 
-	if (uring->writes_under_way == 0)
+	if (uring->writes_under_way == 0 && !uring->is_watching)
 		return epoll_take(loop, sleep_ns);
 	if (sleep_ns > 0 && !uring->is_watching)
 		watch_set(uring);

@@ -104,9 +104,15 @@ static void all_is_sent(struct server *server, struct session *s, struct session
 /* False: something is still under way. */
 static bool send_out(struct server *server, struct session *s, struct session_output *out)
 {
+	struct io_span span = { out->bytes + out->sent, (size_t)(out->size - out->sent) };
+
 	out->taken_ns = io_now(server->io);
-	if (!io_send_answer(server->io, s->socket, out->bytes + out->sent,
-			    (size_t)(out->size - out->sent), out->last))
+	/* line: a long run is told in many pieces, one a turn, so that nobody has to wait for all of it. */
+	if (s->protocol == PROTOCOL_LINE && ack_is_due(s)) {
+		io_send(server->io, s->socket, &span, 1);
+		return false;
+	}
+	if (!io_send_answer(server->io, s->socket, span.data, span.size, out->last))
 		return false;
 	all_is_sent(server, s, out);
 	return true;
@@ -146,20 +152,23 @@ static void encode(struct session *s, struct wire_reply *reply, struct session_o
 
 void session_answer(struct server *server, struct session *s)
 {
+	struct session_output *out;
+
 	/* Of a journal that has failed nothing more is told, not even what had been durable before: the server ends with this turn. */
-	while (!s->output && !journal_failed(server->journal)) {
+	if (s->output || journal_failed(server->journal))
+		return;
+	do {
 		struct wire_reply reply = { .kind = REPLY_WAIT };
 
 		if (!pick(server, s, &reply)) {
 			fall_silent(server, s);
 			return;
 		}
-		struct session_output *out = slab_acquire(&server->outputs);
+		out = slab_acquire(&server->outputs);
 		must(out); /* one for each session */
 		s->output = slab_number(&server->outputs, out);
 		encode(s, &reply, out);
-		(void)send_out(server, s, out);
-	}
+	} while (send_out(server, s, out));
 }
 
 /* raw: what has been read is stored, though nobody is there to hear of it. */

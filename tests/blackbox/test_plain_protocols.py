@@ -7,8 +7,9 @@ import socket
 import subprocess
 import time
 
+import helpers
 import pytest
-from helpers import exchange, ok, payloads, receive_all, records, run
+from helpers import exchange, ok, payloads, receive_all, records, run, wait_until
 
 
 def nc(*arguments, data, timeout=20):
@@ -111,6 +112,27 @@ def test_line_ends(roger, journal):
     connection.close()
     assert exchange(server.port, b"six\n", half_close=True) == b"ACK 6\n"
     assert payloads(journal) == [b"one", b"two", b"", b"last", b"five", b"six"]
+
+
+def test_a_long_run_does_not_keep_others_waiting(roger, journal, traced, tmp_path):
+    """Thousands of lines that came at once are answered in pieces: between two or three of them the loop looks at everybody else."""
+    server = roger.serve(journal, "--io", "epoll", "--quiet", listen=["line://127.0.0.1:0"])
+    server.wait_quiet()
+    log = tmp_path / "calls"
+    tracer = roger.keep(helpers.Process(
+        ["strace", "-f", "-qq", "-o", log, "-p", server.pid, "-e", "trace=epoll_wait,epoll_pwait,epoll_pwait2,sendto"]))
+    wait_until(lambda: helpers.Tracer.attached(server) or not tracer.running(), "strace attached")
+    if not tracer.running():
+        pytest.skip(f"tracing is not permitted here: {tracer.err.text()}")
+    count = 60000
+    with socket.create_connection(("127.0.0.1", server.port), timeout=helpers.PATIENCE_S) as connection:
+        connection.sendall(b"\n" * count)
+        connection.shutdown(socket.SHUT_WR)
+        answers = receive_all(connection).splitlines()
+    assert answers[-1] == b"ACK %d" % count
+    assert len(answers) == count
+    rows = re.split(r"^.*epoll_p?wait.*$", log.read_text(errors="replace"), flags=re.MULTILINE)
+    assert max(row.count("sendto(") for row in rows) in (1, 2, 3)
 
 
 @pytest.mark.parametrize("io", ["epoll", "uring"])
