@@ -209,6 +209,7 @@ void loop_report_signal(struct loop *loop)
 
 void loop_report_written(struct loop *loop, struct io_write *write, int result)
 {
+	loop->writes--;
 	write->result = result;
 	write->next = NULL;
 	*loop->written_last = write;
@@ -374,6 +375,7 @@ uint32_t loop_buffers_free(const struct io *io)
 
 void loop_write(struct io *io, struct io_write *write)
 {
+	loop_of(io)->writes++;
 	loop_of(io)->sleeper->write(loop_of(io), write);
 }
 

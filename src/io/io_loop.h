@@ -143,6 +143,7 @@ struct loop {
 	uint64_t paused_until; /* NEVER_NS: not paused */
 
 	struct io_worker worker;
+	unsigned writes;          /* in flight */
 	struct io_write *written; /* done, not yet taken, in the order in which they ended */
 	struct io_write **written_last;
 	struct io_job *jobs_done;

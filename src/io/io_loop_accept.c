@@ -9,11 +9,12 @@
 #include "base/must.h"
 
 /* How many of one listener are accepted in a turn: the connections that are there get their turn between them. Mostly there is one, and an
- * accept that finds nothing is dear: so it begins with one, and grows by a quarter whenever as many as that have come. Counted in
- * quarters. */
+ * accept that finds nothing is dear: so it begins with one, and grows by a quarter whenever as many as that have come. But with writes
+ * under way a turn is dearer than such an accept, and those who come together share a commit: then all are accepted at once. */
 enum {
-	ACCEPTS_MIN = 4,
-	ACCEPTS_MAX = 4 * 63,
+	ACCEPTS_PER_TURN = 63,
+	QUARTERS_MIN = 4,
+	QUARTERS_MAX = 4 * ACCEPTS_PER_TURN,
 };
 
 int loop_listen(struct io *io, const struct io_endpoint *at, void *owner, io_socket *ret_socket,
@@ -31,7 +32,7 @@ int loop_listen(struct io *io, const struct io_endpoint *at, void *owner, io_soc
 	struct slot *slot = loop_slot_take(loop, SLOT_LISTENER, descriptor, owner);
 	slot->path = path;
 	slot->is_tuned = io_socket_is_loopback(&ret_bound->peer);
-	slot->accepts.quarters = ACCEPTS_MIN;
+	slot->accepts.quarters = QUARTERS_MIN;
 	slot->armed = true;
 	loop_waiting_add(loop, slot);
 	loop_watch(loop, slot);
@@ -65,7 +66,8 @@ void loop_accept_try(struct loop *loop, struct slot *slot)
 void loop_accept_report(struct loop *loop, struct slot *slot)
 {
 	if (slot->armed && loop_may_accept(loop)) {
-		slot->accepts.left = slot->accepts.quarters / 4;
+		slot->accepts.left =
+			loop->writes ? ACCEPTS_PER_TURN : slot->accepts.quarters / 4;
 		loop_later(loop, slot, PENDING_READABLE);
 	}
 }
@@ -101,7 +103,7 @@ static void accepts_full(struct slot *slot)
 {
 	unsigned quarters = slot->accepts.quarters + slot->accepts.quarters / 4U;
 
-	slot->accepts.quarters = (uint8_t)(quarters < ACCEPTS_MAX ? quarters : ACCEPTS_MAX);
+	slot->accepts.quarters = (uint8_t)(quarters < QUARTERS_MAX ? quarters : QUARTERS_MAX);
 }
 
 bool loop_accept_next(struct loop *loop, struct slot *slot, struct io_event *ret)
@@ -123,7 +125,7 @@ bool loop_accept_next(struct loop *loop, struct slot *slot, struct io_event *ret
 				: -EMFILE;
 	} while (error && io_socket_accept_goes_on(error));
 	if (error == -EAGAIN) {
-		slot->accepts.quarters = ACCEPTS_MIN;
+		slot->accepts.quarters = QUARTERS_MIN;
 		return false;
 	}
 	if (error) {
