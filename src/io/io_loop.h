@@ -4,7 +4,7 @@
  *   io_loop_accept.c    listeners
  *   io_loop_stream.c    connections and adopted descriptors
  *   io_epoll.c          tells what has become ready; and the backend that sleeps in epoll and writes on a thread
- *   io_uring.c          the backend that sleeps in a ring shared with the kernel, and writes on that
+ *   io_uring.c          the backend that writes on a ring shared with the kernel, and sleeps in it meanwhile
  *
  * A turn goes from one io_wait to the next. What becomes pending during a turn is put into the list `later` and delivered in the
  * turn after it, so every turn ends; io_wait does not sleep while `later` holds anything. A slot is in one of the two lists at

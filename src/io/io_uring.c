@@ -42,7 +42,6 @@ struct uring_loop {
 	struct io_uring ring;
 	bool is_open;
 	bool is_watching; /* a poll of epoll's set is under way, and has not ended: nothing is ready there */
-	unsigned writes_under_way;
 	struct uring_write writes[WRITES_MAX];
 };
 
@@ -127,7 +126,6 @@ static void written(struct uring_loop *loop, struct uring_write *one, int result
 		return;
 	struct io_write *write = one->write;
 	one->write = NULL;
-	loop->writes_under_way--;
 	loop_report_written(&loop->loop, write, one->result);
 }
 
@@ -184,7 +182,7 @@ static int wait_in_ring(struct loop *loop, uint64_t sleep_ns)
 {
 	struct uring_loop *uring = of(loop);
 
-	if (uring->writes_under_way == 0 && !uring->is_watching)
+	if (loop->writes == 0 && !uring->is_watching)
 		return epoll_take(loop, sleep_ns);
 	if (sleep_ns > 0 && !uring->is_watching)
 		watch_set(uring);
@@ -210,7 +208,6 @@ static void write_on_ring(struct loop *loop, struct io_write *write)
 		number++;
 	must(number < WRITES_MAX && write->size <= INT32_MAX);
 	uring->writes[number] = (struct uring_write){ .write = write, .left = flush ? 2 : 1 };
-	uring->writes_under_way++;
 	struct io_uring_sqe *sqe = submission(uring);
 	io_uring_prep_write(sqe, write->file, write->data, (unsigned)write->size, write->offset);
 	mark(sqe, OPERATION_WRITE, number);
@@ -230,7 +227,7 @@ static void shut_ring(struct loop *loop)
 
 	if (!uring->is_open)
 		return;
-	while (uring->writes_under_way > 0) {
+	while (loop->writes > 0) {
 		(void)enter(&uring->ring, NEVER_NS);
 		take_completions(uring);
 	}
