@@ -33,6 +33,7 @@ static const struct {
 	{ "test_adopt_shared_pipe", "real descriptors" },
 	{ "test_adopt_files", "real descriptors" },
 	{ "test_adopt_file_without_buffers", "real descriptors" },
+	{ "test_busy_loop", "real descriptors" },
 	{ "test_writes", "real files" },
 	{ "test_writes_together", "real files" },
 	{ "test_flush_fails", "real files" },
