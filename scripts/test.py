@@ -101,7 +101,6 @@ def build(stage, targets=()):
     trouble = run_all(commands)
     if trouble is None and stage == "tsan" and not targets:
         trouble = run_all([[NINJA, "-C", path, "build.ninja"]])  # what is to be built may have changed
-    if trouble is None and stage == "tsan" and not targets:
         targets = [os.path.relpath(test["cmd"][0], path) for test in tests_of(stage)]
     return trouble or run_all([[NINJA, "-C", path, *targets]])
 
