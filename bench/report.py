@@ -158,10 +158,12 @@ def page(about, rows, measured, peers, missing):
 
 
 def picture(measured, peers):
-    def bars(path, floors):
-        rounds = measured.get("peers", [])
-        return [*floors, ("Roger", "roger", median_of(rounds, f"roger.{path}")),
-                *[(peer.title, "peer", median_of(rounds, f"{peer.name}.{path}")) for peer in peers]]
+    def bars(path, floors=(), unit=1):
+        def in_units(name):
+            value = median_of(measured.get("peers", []), f"{name}.{path}")
+            return None if value is None else value / unit
+
+        return [*floors, ("Roger", "roger", in_units("roger")), *[(peer.title, "peer", in_units(peer.name)) for peer in peers]]
 
     def floor(row, path):
         return median_of(measured.get(row, []), path)
@@ -170,20 +172,14 @@ def picture(measured, peers):
               ("floor: bare receiver, ready zeros", "floor", floor("1b", "floor.messages_per_second"))]
     latency = [("floor: bare 4 KiB write + round trip", "floor",
                 sum(filter(None, [floor("5", "write.latency_us.p50"), floor("5", "round.latency_us.p50")])) or None)]
-    def mebi(value):
-        return f"{number(value)} MiB"
-
     connect = [("floor: bare blocking loop" if name == "blocking" else title, "roger" if name.startswith("roger") else "floor" if name == "blocking" else "peer",
                 median_of(measured.get("connect", []), f"{name}.messages_per_second")) for name, title, _ in tables.CONNECT]
     return plot.svg([
         ("Acknowledged 100-byte messages a second, one connection, pipelined", bars("hard.messages_per_second", stream), number),
         ("Latency with one message in flight, median", bars("alone.latency_us.p50", latency), lambda v: f"{number(v)} µs"),
-        ("Latency with one message in flight, p99", bars("alone.latency_us.p99", []), lambda v: f"{number(v)} µs"),
-        ("Latency with one message in flight, p99.9", bars("alone.latency_us.p99_9", []), lambda v: f"{number(v)} µs"),
-        ("Server's processor time for each message, pipelined", [(title, kind, None if v is None else 1000 * v)
-                                                                     for title, kind, v in bars("hard.server_cpu_us", [])],
-         lambda v: f"{number(v)} ns"),
-        ("Server's memory after that", [(title, kind, None if v is None else v / (1 << 20))
-                                           for title, kind, v in bars("hard.server_rss", [])], mebi),
+        ("Latency with one message in flight, p99", bars("alone.latency_us.p99"), lambda v: f"{number(v)} µs"),
+        ("Latency with one message in flight, p99.9", bars("alone.latency_us.p99_9"), lambda v: f"{number(v)} µs"),
+        ("Server's processor time for each message, pipelined", bars("hard.server_cpu_us", unit=1e-3), lambda v: f"{number(v)} ns"),
+        ("Server's memory after that", bars("hard.server_rss", unit=1 << 20), lambda v: f"{number(v)} MiB"),
         ("A connection for each message: exchanges a second", connect, number),
     ])
