@@ -158,28 +158,6 @@ static void test_adopt_file_without_buffers(void **state)
 	close(file);
 }
 
-/* A loop that always has something to deliver hears of the others, too. */
-static void test_busy_loop(void **state)
-{
-	struct world *world = *state;
-	int file = open("/dev/zero", O_RDONLY | O_CLOEXEC);
-
-	assert_true(file >= 0);
-	struct end *endless = adopt(world, file);
-	endless->text = true;
-	end_arm(endless, true);
-	UNTIL(world, endless->receives == 10);
-	struct pair pair = world_pair(world);
-	end_arm(pair.server, true);
-	for (uint64_t size = 1; size <= 3; size++) {
-		end_send(pair.client, 1);
-		UNTIL(world, pair.server->received == size);
-	}
-	end_close(endless, false);
-	UNTIL(world, endless->closed);
-	close(file);
-}
-
 /* --- durable writes */
 
 static void write_one(struct world *world, struct io_write *one)
@@ -593,7 +571,6 @@ const struct CMUnitTest file_tests[] = {
 	CONTRACT(test_adopt_shared_pipe),
 	CONTRACT(test_adopt_files),
 	CONTRACT(test_adopt_file_without_buffers),
-	CONTRACT(test_busy_loop),
 	CONTRACT(test_writes),
 	CONTRACT(test_writes_together),
 	CONTRACT(test_short_writes),

@@ -396,6 +396,31 @@ static void test_no_descriptors_then_closed(void **state)
 	world_idle(world, 100 * MS_NS);
 }
 
+/* --- others */
+
+/* A loop that always has something to deliver hears of the others, too. */
+static void test_busy_loop(void **state)
+{
+	struct world *world = *state;
+	int file = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+
+	assert_true(file >= 0);
+	struct end *endless = world_new_end(world);
+	endless->text = true;
+	assert_int_equal(io_adopt(world->io, file, endless, &endless->socket), 0);
+	end_arm(endless, true);
+	UNTIL(world, endless->receives == 10);
+	struct pair pair = world_pair(world);
+	end_arm(pair.server, true);
+	for (uint64_t size = 1; size <= 3; size++) {
+		end_send(pair.client, 1);
+		UNTIL(world, pair.server->received == size);
+	}
+	end_close(endless, false);
+	UNTIL(world, endless->closed);
+	close(file);
+}
+
 const struct CMUnitTest limit_tests[] = {
 	CONTRACT(test_disarmed_receives_nothing),
 	CONTRACT(test_hang_up_while_disarmed),
@@ -410,5 +435,6 @@ const struct CMUnitTest limit_tests[] = {
 	CONTRACT(test_no_descriptors),
 	CONTRACT(test_no_descriptors_for_a_loop),
 	CONTRACT(test_no_descriptors_then_closed),
+	CONTRACT(test_busy_loop),
 };
 const size_t limit_tests_count = COUNT_OF(limit_tests);
